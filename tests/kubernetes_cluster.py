@@ -85,6 +85,7 @@ class StandIn(AnyCluster):
         """With `claim_folder` pods find their volume by a claim, under the restricted standard."""
         self.folder = folder
         self.kubeconfig = str(folder / "kubeconfig")
+        self.volume = claim_folder or folder
         self._port = free_ports(1)[0]
         self._claims = {CLAIM: str(claim_folder.resolve())} if claim_folder else {}
         self.claim = CLAIM if claim_folder else ""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from executor_kinds import KINDS, ProcessExecutor, make_executor
-from kubernetes_cluster import AnyCluster, any_cluster
+from kubernetes_cluster import AnyCluster, StandIn, any_cluster, stand_in
 from ledger_commands import OpenLedger
 from postgres import ABSENT, Postgres, binaries, running
 from ray_cluster import LastingRay, access_to, ray_cluster
@@ -55,6 +55,13 @@ def kind(request: pytest.FixtureRequest) -> str:
 def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnyCluster]:
     """The cluster that KUBECONFIG names, or one of our own."""
     with any_cluster(tmp_path_factory.mktemp("kubernetes")) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def kubernetes_stand_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
+    """Ours, since a real one is not to be hurt; its volume comes by a claim, under the restricted standard."""
+    with stand_in(tmp_path_factory.mktemp("kubernetes"), tmp_path_factory.mktemp("volume")) as started:
         yield started
 
 

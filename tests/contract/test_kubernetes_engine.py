@@ -6,13 +6,13 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kubernetes_cluster import CPUS, NAMESPACE, StandIn, stand_in
+from kubernetes_cluster import CPUS, NAMESPACE, StandIn
 
 from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskSpec, TaskState
 from suanmesh_agent.engines.kubernetes import jobs as jobs_of
@@ -86,23 +86,11 @@ def _size(engine: KubernetesEngine, key: TaskKey) -> int:
     return sum(file.size_bytes for file in engine.collect(key, "out"))
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The volume that a claim names."""
-    return tmp_path_factory.mktemp("volume")
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[StandIn]:
-    """Ours, since a real one is not to be hurt; under the restricted standard."""
-    with stand_in(tmp_path_factory.mktemp("kubernetes"), shared) as started:
-        yield started
-
-
 @pytest.fixture
-async def site(cluster: StandIn, shared: Path) -> AsyncGenerator[Site, None]:
+async def site(kubernetes_stand_in: StandIn) -> AsyncGenerator[Site, None]:
     """Nothing of it stays in the cluster, and what was hurt is whole again."""
-    made = Site(cluster, shared)
+    cluster = kubernetes_stand_in
+    made = Site(cluster, cluster.volume)
     yield made
     cluster.hurt(jobs_max=None, pods_max=None, refuse=0, lose_answer=False)
     if running := made.engine.running():
@@ -303,7 +291,8 @@ async def test_tasks_survive_twenty_kills_of_the_server_and_ten_of_the_agent(sit
             await asyncio.sleep(1)
             site.cluster.server.kill()
             await asyncio.sleep(0.5)
-            await asyncio.to_thread(site.cluster.start_server)
+            site.cluster.server.start()
+            await asyncio.to_thread(site.cluster.until, lambda: bool(site.cluster.call("GET", "/version")))
             site.cluster.hurt(compact=number % 3 == 0, cut=True, lose_answer=number % 2 == 0)
 
     async def use() -> None:

@@ -80,6 +80,22 @@ def test_what_they_start_and_set_is_there(rendered: list[dict[str, Any]]) -> Non
         assert {each["name"] for each in container["env"]} | set(shared["data"]) - {"GRPC_EXPERIMENTS"} <= known
 
 
+def test_a_sites_agent_has_the_least_rights() -> None:
+    """What an agent that is broken into can do in its owner's cluster is what these manifests let it."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed")
+    command = ["kubectl", "kustomize", str(ROOT / "deploy" / "kubernetes" / "site")]
+    site = list(yaml.safe_load_all(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+    for each in site:
+        kubernetes_validate.validate(each, SCHEMA, strict=True)
+    (role,), (wide,) = of_kind(site, "Role").values(), of_kind(site, "ClusterRole").values()
+    assert {resource for rule in role["rules"] for resource in rule["resources"]} == {"jobs", "pods", "events"}
+    assert {verb for rule in wide["rules"] for verb in rule["verbs"]} == {"get", "list"}
+    assert of_kind(site, "Namespace")["suanmesh-site"]["metadata"]["labels"] == {
+        "pod-security.kubernetes.io/enforce": "restricted"
+    }
+
+
 def test_nothing_is_left_out_of_the_base() -> None:
     """A manifest beside the others that is not named is never applied."""
     base = ROOT / "deploy" / "kubernetes" / "base"

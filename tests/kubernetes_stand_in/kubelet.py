@@ -164,6 +164,8 @@ class Kubelet:
             reason, message = fault
             waiting = {"state": {"waiting": {"reason": reason, "message": message}}}
             await self._tell(pod, {"phase": "Pending", "containerStatuses": [_container(pod) | waiting]})
+            if reason == "ContainerCreating":
+                await self._tell_event(pod, message)
             return
         first = self._folder / "running" / self._name / str(pod["metadata"]["uid"])
         first.parent.mkdir(parents=True, exist_ok=True)
@@ -184,7 +186,7 @@ class Kubelet:
         for mount in container.get("volumeMounts", ()):
             root = roots[mount["name"]]
             if root is not None and not (root.is_dir() and root / mount.get("subPath", "") == Path(mount["mountPath"])):
-                return "ContainerCreating", f"MountVolume.SetUp failed: {mount['mountPath']}"
+                return "ContainerCreating", f"MountVolume.SetUp failed for volume {mount['name']!r}: {root}"
             if root is not None and not Path(mount["mountPath"]).exists():
                 return "CreateContainerConfigError", f"failed to prepare subPath for volumeMount: {mount['mountPath']}"
         return None
@@ -206,6 +208,13 @@ class Kubelet:
             told |= {"reason": "DeadlineExceeded", "message": "Pod was active on the node longer than its deadline"}
         await self._tell(pod, told)
 
+    async def _tell_event(self, pod: Json, message: str) -> None:
+        namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
+        about = {"kind": "Pod", "namespace": namespace, "name": name, "uid": pod["metadata"]["uid"]}
+        event = {"apiVersion": "v1", "kind": "Event", "metadata": {"name": f"{name}.mount"}, "involvedObject": about}
+        told = event | {"reason": "FailedMount", "message": message, "type": "Warning", "lastTimestamp": now()}
+        await self._call("POST", f"/api/v1/namespaces/{namespace}/events", told)
+
     async def _tell(self, pod: Json, status: Json) -> None:
         """And let go of it, where it is not wanted any more."""
         metadata = pod["metadata"]
@@ -214,7 +223,7 @@ class Kubelet:
 
     async def _call(self, method: str, path: str, body: Json | None = None) -> Any:
         async with self._http.request(method, path, json=body, timeout=aiohttp.ClientTimeout(total=10)) as answer:
-            if answer.status == 404:
+            if answer.status in (404, 409):
                 return None
             answer.raise_for_status()
             return await answer.json()

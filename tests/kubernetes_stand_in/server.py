@@ -122,7 +122,7 @@ class Server:
         return web.json_response({})
 
     async def _version(self, _: web.Request) -> web.Response:
-        return web.json_response(self._faults.get("version", {"major": "1", "minor": "31+", "gitVersion": "v1.31.0"}))
+        return web.json_response(self._faults.get("version") or {"major": "1", "minor": "31+", "gitVersion": "v1.31.0"})
 
     # -- reading
 

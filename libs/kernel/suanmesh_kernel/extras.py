@@ -1,4 +1,4 @@
-"""What is installed beside the packages of a user: the extras `agent` and `server`."""
+"""What is installed beside the packages of a user: the extras."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from suanmesh_kernel.texts import Text
 
-MARKS = {"agent": "structlog", "server": "sqlalchemy"}
+MARKS = {"agent": "structlog", "server": "sqlalchemy", "kubernetes": "kubernetes"}
 """A module that no smaller install has."""
 
 

@@ -18,6 +18,7 @@ from suanmesh.registry.v1.join_token_pb2 import Invite
 from suanmesh.registry.v1.registry_service_pb2 import ListSitesRequest
 from suanmesh_agent import site as site_of
 from suanmesh_agent import unit as unit_of
+from suanmesh_agent.engines.kubernetes.preflight import require_ready
 from suanmesh_agent.engines.ray.asking import RaySilent
 from suanmesh_agent.engines.ray.refusing import refusal_of
 from suanmesh_agent.engines.ray.scheduler import Ray
@@ -108,8 +109,13 @@ async def _joined(text: str, name: str, folder: Path, host: str, port: int, offe
 
 async def _engine_answers(settings: AgentSettings) -> None:
     """Before the invite is spent: whether what is to run tasks can be asked. Raises Refusal."""
-    if settings.engine != "ray":
-        return
+    if settings.engine == "ray":
+        await _ray_answers(settings)
+    if settings.engine == "kubernetes":
+        _tell("ok", "to Kubernetes", await require_ready(settings))
+
+
+async def _ray_answers(settings: AgentSettings) -> None:
     access = site_of.ray_access(settings)
     ray = Ray(access, settings.site)
     try:

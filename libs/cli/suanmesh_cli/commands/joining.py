@@ -26,7 +26,7 @@ from suanmesh_kernel.refusals import AlreadyExists
 from suanmesh_kernel.texts import Text
 
 DATA_PORT = 7444
-ENGINES = ("process", "slurm", "ray")
+ENGINES = ("process", "slurm", "ray", "kubernetes")
 TTL = click.option(
     "--ttl", "ttl_s", type=click.IntRange(1, 86400), default=3600, show_default=True, help="Seconds it lasts."
 )

@@ -125,6 +125,114 @@ EXPLAINED: Final[dict[str, Explanation]] = {
         ),
         ("suan site limits", "suan data put"),
     ),
+    "KUBERNETES_ABSENT": Explanation(
+        "operator",
+        Text(
+            "The engine is Kubernetes, and its client is not installed beside the agent.",
+            "引擎为 Kubernetes，而代理旁未安装其客户端。",
+        ),
+        Text(
+            "Install `suanmesh[kubernetes]` into the same environment.",
+            "在同一环境中安装 `suanmesh[kubernetes]`。",
+        ),
+        ("suan site join",),
+    ),
+    "KUBERNETES_DENIED": Explanation(
+        "operator",
+        Text(
+            "The token of the kubeconfig is not good, or the user lacks a right: `verb` and `resource` say which.",
+            "kubeconfig 中的令牌无效，或用户缺少某项权限：`verb` 与 `resource` 说明是哪一项。",
+        ),
+        Text(
+            "Give the agent's user the rights of `deploy/kubernetes/site/rights.yaml`, then join again.",
+            "为代理的用户授予 `deploy/kubernetes/site/rights.yaml` 中的权限，然后重新加入。",
+        ),
+        ("suan site join",),
+    ),
+    "KUBERNETES_FOLDER_UNSHARED": Explanation(
+        "operator",
+        Text(
+            "The agent's folder is not on a volume that pods mount, or it is not their user's.",
+            "代理的文件夹不在 Pod 所挂载的卷上，或不属于 Pod 的用户。",
+        ),
+        Text(
+            "Put it on a volume that all nodes share, name its claim, and run the agent as the pods' user.",
+            "把它放到所有节点共享的卷上，写明其 PVC，并以 Pod 的用户运行代理。",
+        ),
+        ("suan site join",),
+    ),
+    "KUBERNETES_NAMESPACE_ABSENT": Explanation(
+        "operator",
+        Text(
+            "The namespace that pods of tasks are to be in has not been made.",
+            "供任务 Pod 使用的命名空间尚未创建。",
+        ),
+        Text(
+            "Apply `deploy/kubernetes/site`, or name another with `--set kubernetes_namespace=`.",
+            "应用 `deploy/kubernetes/site`，或用 `--set kubernetes_namespace=` 指定其他命名空间。",
+        ),
+        ("suan site join",),
+    ),
+    "KUBERNETES_NODES_MISSING": Explanation(
+        "operator",
+        Text(
+            "Every node is not ready, cordoned, tainted, or without the labels that the settings ask for.",
+            "所有节点均未就绪、被封锁、带有污点，或没有设置所要求的标签。",
+        ),
+        Text(
+            "Look at `kubectl get nodes`; name taints to pass with `--set kubernetes_tolerations=`.",
+            "查看 `kubectl get nodes`；用 `--set kubernetes_tolerations=` 指定可容忍的污点。",
+        ),
+        ("suan site join",),
+    ),
+    "KUBERNETES_TASK_NOT_RUN": Explanation(
+        "operator",
+        Text(
+            "Everything is allowed, and yet a pod with a task of one line did not run: the message says why.",
+            "权限齐备，但只有一行命令的任务未能在 Pod 中运行：消息中说明了原因。",
+        ),
+        Text(
+            "Mend what it says, such as the image or the namespace's quota, then join again.",
+            "按消息所述修复，例如镜像或命名空间的配额，然后重新加入。",
+        ),
+        ("suan site join",),
+    ),
+    "KUBERNETES_TOO_OLD": Explanation(
+        "operator",
+        Text(
+            "Older clusters make a second pod while the first still ends, so that a task could be cut off.",
+            "较旧的集群会在前一个 Pod 结束之前另建一个，任务可能因此被打断。",
+        ),
+        Text(
+            "Upgrade the cluster.",
+            "升级集群。",
+        ),
+        ("suan site join",),
+    ),
+    "KUBERNETES_UNCONFIGURED": Explanation(
+        "operator",
+        Text(
+            "There is neither a kubeconfig nor a service account of a pod, or it names no cluster.",
+            "既没有 kubeconfig，也没有 Pod 的服务账户，或其中没有指明集群。",
+        ),
+        Text(
+            "Name the file with `--set kubernetes_config=`.",
+            "用 `--set kubernetes_config=` 指定该文件。",
+        ),
+        ("suan site join",),
+    ),
+    "KUBERNETES_UNREACHABLE": Explanation(
+        "operator",
+        Text(
+            "The address in the kubeconfig does not answer from this host.",
+            "从本机访问 kubeconfig 中的地址没有应答。",
+        ),
+        Text(
+            "Try `kubectl version` here; open outgoing TCP to the API server.",
+            "在本机试运行 `kubectl version`；放行到 API 服务器的出站 TCP。",
+        ),
+        ("suan site join",),
+    ),
     "RAY_ABSENT": Explanation(
         "operator",
         Text(

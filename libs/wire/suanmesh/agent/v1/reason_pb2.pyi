@@ -62,6 +62,24 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """PERMISSION_DENIED: the cluster wants a token that this site does not have."""
     REASON_RAY_NODES_MISSING: _Reason.ValueType  # 18
     """FAILED_PRECONDITION: no node of the cluster takes tasks."""
+    REASON_KUBERNETES_ABSENT: _Reason.ValueType  # 20
+    """FAILED_PRECONDITION: the client of Kubernetes is not installed here."""
+    REASON_KUBERNETES_UNCONFIGURED: _Reason.ValueType  # 21
+    """FAILED_PRECONDITION: no kubeconfig is found, or it names no cluster."""
+    REASON_KUBERNETES_UNREACHABLE: _Reason.ValueType  # 22
+    """UNAVAILABLE: the API of the cluster does not answer."""
+    REASON_KUBERNETES_DENIED: _Reason.ValueType  # 23
+    """PERMISSION_DENIED: the cluster does not know this user, or does not let it `verb` a `resource` in `namespace`."""
+    REASON_KUBERNETES_TOO_OLD: _Reason.ValueType  # 24
+    """FAILED_PRECONDITION: the cluster is of Kubernetes `version`, and `least` is what its Jobs have to be of."""
+    REASON_KUBERNETES_NAMESPACE_ABSENT: _Reason.ValueType  # 25
+    """NOT_FOUND: the cluster has no namespace `namespace`."""
+    REASON_KUBERNETES_NODES_MISSING: _Reason.ValueType  # 26
+    """FAILED_PRECONDITION: no node of the cluster takes pods of tasks."""
+    REASON_KUBERNETES_FOLDER_UNSHARED: _Reason.ValueType  # 27
+    """FAILED_PRECONDITION: pods do not find the site's `folder` at the same path, or may not read or write it."""
+    REASON_KUBERNETES_TASK_NOT_RUN: _Reason.ValueType  # 28
+    """FAILED_PRECONDITION: a task that was tried did not run in a pod."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why an agent's data plane refused, or its host cannot be a site."""
@@ -106,3 +124,21 @@ REASON_RAY_DENIED: Reason.ValueType  # 17
 """PERMISSION_DENIED: the cluster wants a token that this site does not have."""
 REASON_RAY_NODES_MISSING: Reason.ValueType  # 18
 """FAILED_PRECONDITION: no node of the cluster takes tasks."""
+REASON_KUBERNETES_ABSENT: Reason.ValueType  # 20
+"""FAILED_PRECONDITION: the client of Kubernetes is not installed here."""
+REASON_KUBERNETES_UNCONFIGURED: Reason.ValueType  # 21
+"""FAILED_PRECONDITION: no kubeconfig is found, or it names no cluster."""
+REASON_KUBERNETES_UNREACHABLE: Reason.ValueType  # 22
+"""UNAVAILABLE: the API of the cluster does not answer."""
+REASON_KUBERNETES_DENIED: Reason.ValueType  # 23
+"""PERMISSION_DENIED: the cluster does not know this user, or does not let it `verb` a `resource` in `namespace`."""
+REASON_KUBERNETES_TOO_OLD: Reason.ValueType  # 24
+"""FAILED_PRECONDITION: the cluster is of Kubernetes `version`, and `least` is what its Jobs have to be of."""
+REASON_KUBERNETES_NAMESPACE_ABSENT: Reason.ValueType  # 25
+"""NOT_FOUND: the cluster has no namespace `namespace`."""
+REASON_KUBERNETES_NODES_MISSING: Reason.ValueType  # 26
+"""FAILED_PRECONDITION: no node of the cluster takes pods of tasks."""
+REASON_KUBERNETES_FOLDER_UNSHARED: Reason.ValueType  # 27
+"""FAILED_PRECONDITION: pods do not find the site's `folder` at the same path, or may not read or write it."""
+REASON_KUBERNETES_TASK_NOT_RUN: Reason.ValueType  # 28
+"""FAILED_PRECONDITION: a task that was tried did not run in a pod."""

@@ -23,7 +23,7 @@ PAUSE_S_MAX = 30.0
 """How long a server that is busy is left alone at most, whatever it asks for."""
 PAGE = 500
 _BUSY = frozenset((401, 408, 429, 500, 502, 503, 504))
-"""What is tried again: the client gets itself a new token meanwhile."""
+"""What is tried again, with 401 as who the kubeconfig says by then."""
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 Json = dict[str, Any]
 Query = Sequence[tuple[str, str]]
@@ -35,6 +35,10 @@ class ClusterSilent(SchedulerSilent):
 
 class ClusterUnconfigured(ClusterSilent):
     """There is no way to the cluster: no kubeconfig, or one that names none."""
+
+
+class ClusterDenied(ClusterSilent):
+    """The cluster does not know who asks: it may, once there is another token."""
 
 
 class ClusterRefused(Exception):
@@ -70,6 +74,8 @@ class Cluster:
         self._client: Any = None
         self._opening = asyncio.Lock()
         self._busy_until = 0.0
+        self._unknown = False
+        """Whether the cluster did not know this user: what says who that is may have been renewed."""
 
     async def close(self) -> None:
         """End its connections."""
@@ -174,6 +180,9 @@ class Cluster:
 
     async def _opened(self) -> Any:
         async with self._opening:
+            if self._unknown:
+                self._unknown = False
+                await self.close()
             if self._client is None:
                 self._client = await _client(self._access)
         return self._client
@@ -188,7 +197,9 @@ class Cluster:
         after = headers.get("Retry-After", "")
         if after.isdecimal():
             self._busy_until = asyncio.get_running_loop().time() + min(float(after), PAUSE_S_MAX)
-        return ClusterSilent(f"{status} {said.get('message', '')}".strip())
+        self._unknown = status == 401
+        kind = ClusterDenied if self._unknown else ClusterSilent
+        return kind(f"{status} {said.get('message', '')}".strip())
 
 
 def _parsed(said: bytes) -> Json:

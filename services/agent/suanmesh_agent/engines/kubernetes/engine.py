@@ -12,6 +12,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
@@ -52,7 +53,7 @@ class KubernetesEngine(QueuedTasks):
     def __init__(self, layout: Layout, cluster: Cluster, site: str, clock: Clock, pods: Pods) -> None:
         super().__init__(layout, clock)
         self._cluster = cluster
-        self._site = site
+        self.site = site
         self._pods = pods
         self._handed = HandedTasks(self._tasks)
         self._jobs = Feed(cluster, "jobs", selector(site))
@@ -93,7 +94,7 @@ class KubernetesEngine(QueuedTasks):
         except ClusterRefused as refused:
             raise ClusterSilent(str(refused)) from refused
         shape = self._pods
-        return listing.nodes_of(nodes, pods, self._site, shape.node_selector, shape.tolerations, shape.devices)
+        return listing.nodes_of(nodes, pods, self.site, shape.node_selector, shape.tolerations, shape.devices)
 
     async def _pods_of_others(self) -> list[Json]:
         """All that take something of nodes; none where this user may not know of them."""
@@ -157,7 +158,7 @@ class KubernetesEngine(QueuedTasks):
             return None
         self._making.add(key)
         self._due.pop(key, None)
-        name = job_name(self._site, key, handed.times)
+        name = job_name(self.site, key, handed.times)
         try:
             async with self._room:
                 return await self._made(key, name, handed)
@@ -172,7 +173,7 @@ class KubernetesEngine(QueuedTasks):
             return None
         try:
             try:
-                await self._cluster.create_job(job(self._site, key, name, handed.needs, self._pods))
+                await self._cluster.create_job(job(self.site, key, name, handed.needs, self._pods))
             except ClusterRefused as refused:
                 if refused.status != 409:
                     raise
@@ -236,7 +237,7 @@ class KubernetesEngine(QueuedTasks):
         handed = await asyncio.to_thread(self._handed.of, key)
         if handed is None or key in self._making or key in self._due:
             return ""
-        name, now = job_name(self._site, key, handed.times), self._clock.monotonic()
+        name, now = job_name(self.site, key, handed.times), self._clock.monotonic()
         found, pod = self._jobs.objects.get(name), self._pod_of.get(name)
         if found is None and self._seen.get(key) != name:
             if now - self._made_at.get(key, float("-inf")) >= UNSEEN_S:
@@ -286,6 +287,22 @@ class KubernetesEngine(QueuedTasks):
             return
         self._refused = listing.refusals(events)
 
+    async def mounts_refused(self, name: str) -> str:
+        """Why the pod of a Job does not get its folders, as the cluster last said; empty where it has not."""
+        about = [("fieldSelector", "involvedObject.kind=Pod,reason=FailedMount")]
+        try:
+            events, _ = await self._cluster.listed("events", about)
+        except (ClusterSilent, ClusterRefused):
+            return ""
+        found = listing.refusals(events)
+        return next((said for pod, said in found.items() if pod.startswith(f"{name}-")), "")
+
+    async def take_away(self, key: TaskKey) -> None:
+        """Delete its Job at once, rather than when it has been kept for long; a cluster that is away keeps it."""
+        if (handed := self._handed.of(key)) is not None:
+            with suppress(ClusterSilent, ClusterRefused):
+                await self._cluster.delete_job(job_name(self.site, key, handed.times))
+
     async def _make_again(self, key: TaskKey) -> None:
         fault = await self._make(key)
         if fault is not None:
@@ -303,7 +320,7 @@ class KubernetesEngine(QueuedTasks):
         look, handed = self._tasks.look(key), self._handed.of(key)
         if handed is not None and (look.start_time is None or not look.over):
             try:
-                await self._cluster.delete_job(job_name(self._site, key, handed.times))
+                await self._cluster.delete_job(job_name(self.site, key, handed.times))
             except ClusterSilent as silent:
                 self._tell_silent(str(silent))
                 self._unwanted[key] = self._clock.monotonic() + AGAIN_S
@@ -327,7 +344,7 @@ class KubernetesEngine(QueuedTasks):
         now = self._clock.monotonic()
         for key, since in list(self._unsure.items()):
             handed = await asyncio.to_thread(self._handed.of, key)
-            pod = self._pod_of.get(job_name(self._site, key, handed.times)) if handed else None
+            pod = self._pod_of.get(job_name(self.site, key, handed.times)) if handed else None
             known = self._heard and (pod is None or listing.is_done(pod))
             if now - since < (SETTLE_S if known else UNSURE_S):
                 continue

@@ -46,8 +46,8 @@ def pods_of(settings: AgentSettings) -> Pods:
     )
 
 
-def kubernetes_engine(settings: AgentSettings, permission: Path, clock: Clock) -> KubernetesEngine:
-    """Raises InvalidArgument. The file `permission` says until when tasks may run."""
+def kubernetes_engine(settings: AgentSettings, permission: Path | None, clock: Clock) -> KubernetesEngine:
+    """Raises InvalidArgument. The file `permission` says until when tasks may run; None for good."""
     pods, folder = pods_of(settings), settings.data_dir.resolve()
     layout = Layout(
         folder=folder / "tasks",
@@ -55,7 +55,7 @@ def kubernetes_engine(settings: AgentSettings, permission: Path, clock: Clock) -
         sandbox=None,
         cgroups=None,
         confined=None,
-        permission=str(permission.resolve()),
+        permission=str(permission.resolve()) if permission else "",
         processes=settings.task_processes,
         log_bytes=settings.task_log_bytes,
     )
