@@ -1,6 +1,7 @@
 """Wheels from the mirror that a site's owner has set: looked for and brought by the agent, outside of any sandbox.
 
-Nothing of them is run here: only wheels are taken, and of names and versions alone.
+Nothing of them is run here: only wheels are taken, and of names and versions alone. Of the wheels that travel with a
+job pip sees those that ask for no more than that.
 """
 
 from __future__ import annotations
@@ -50,33 +51,46 @@ class Mirror:
         await asyncio.to_thread(_emptied, target)
         if wrong := next((each for each in wanted if not REQUIREMENT_PATTERN.fullmatch(each)), None):
             return f"suan: {wrong[:80]!r} is not looked for: it is not a name with versions\n".encode()
-        told = {"PATH": "/usr/bin:/bin", "HOME": str(target), "PIP_CONFIG_FILE": "/dev/null", "LANG": "C.UTF-8"}
-        told["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
-        process = await asyncio.create_subprocess_exec(
-            *self.command(wanted, wheels, target),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=told,
-            cwd=target,
-            start_new_session=True,
-        )
+        if wheels is None:
+            return await _said(self.command(wanted, None, target), target)
+        fit = target.with_name(f"{target.name}-fit")
         try:
-            async with asyncio.timeout(FETCH_S_MAX):
-                said, _ = await process.communicate()
-        except TimeoutError:
-            said = f"suan: given up after {FETCH_S_MAX:g} s\n".encode()
+            await asyncio.to_thread(shutil.rmtree, fit, ignore_errors=True)
+            left_out = await _said([sys.executable, "-I", "-m", "suanmesh_agent.wheels", str(wheels), str(fit)], target)
+            return left_out + await _said(self.command(wanted, fit if fit.is_dir() else None, target), target)
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-        return said
+            await asyncio.to_thread(shutil.rmtree, fit, ignore_errors=True)
 
 
 def own_pip() -> Path | None:
     """Where pip of the agent's own environment lies."""
     found = importlib.util.find_spec("pip")
     return Path(found.origin).parent if found is not None and found.origin else None
+
+
+async def _said(command: Sequence[str], folder: Path) -> bytes:
+    """What a program says that runs in `folder`, and nothing of it is left when it has said it."""
+    told = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PIP_CONFIG_FILE": "/dev/null", "LANG": "C.UTF-8"}
+    told["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=told,
+        cwd=folder,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(FETCH_S_MAX):
+            said, _ = await process.communicate()
+    except TimeoutError:
+        said = f"suan: given up after {FETCH_S_MAX:g} s\n".encode()
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+    return said
 
 
 def _emptied(folder: Path) -> None:
