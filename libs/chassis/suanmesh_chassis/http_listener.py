@@ -1,19 +1,19 @@
 """A listener that answers GET over HTTP/1.1, one request a connection: what probes and Prometheus need, and no more.
 
-The event loop answers, not a thread. Each connection has its time, each head its size, and all of them a number, so
-that whoever connects and says nothing keeps others waiting for seconds at most.
+The event loop answers, not a thread. Each connection has its time, from before the handshake on, each head its size,
+and all of them a number: where there are as many the oldest is given up, since who asks is done long before.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from suanmesh_chassis.http_tls import ReloadingTls
 from suanmesh_kernel.addresses import host_of
@@ -23,6 +23,9 @@ HEAD_BYTES_MAX = 8 * 1024
 EXCHANGE_S_MAX = 10.0
 """How long a request may take to arrive, and its answer to be taken, seconds together."""
 GZIP_BYTES_MIN = 1024
+BACKLOG = 128
+ACCEPT_PAUSE_S = 0.5
+"""After an attempt to accept that failed, seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,52 +52,89 @@ class Answer:
 class HttpListener:
     """Use it as an async context manager."""
 
-    def __init__(self, address: str, answer: Callable[[HttpRequest], Answer], tls: ReloadingTls | None = None) -> None:
-        """Listen on `host:port`, with TLS where it is given."""
+    def __init__(
+        self,
+        address: str,
+        answer: Callable[[HttpRequest], Answer],
+        tls: ReloadingTls | None = None,
+        *,
+        exchange_s: float = EXCHANGE_S_MAX,
+    ) -> None:
+        """Listen on `host:port`, with TLS where it is given; an exchange takes `exchange_s` seconds at most."""
         self._address = address
         self._answer = answer
         self._tls = tls
-        self._serving: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
+        self._exchange_s = exchange_s
+        self._serving: dict[asyncio.Task[None], None] = {}
+        """The oldest first."""
+        self._listening: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
 
     @property
     def port(self) -> int:
         """The one that it listens on."""
-        assert self._server is not None
-        return int(self._server.sockets[0].getsockname()[1])
+        assert self._listening is not None
+        return int(self._listening.getsockname()[1])
 
     async def __aenter__(self) -> Self:
         """Begin to listen. Raises OSError where the address is taken."""
         host, port = host_of(self._address), int(self._address.rpartition(":")[2])
-        tls: dict[str, Any] = (
-            {} if self._tls is None else {"ssl": self._tls.context, "ssl_handshake_timeout": EXCHANGE_S_MAX}
-        )
-        self._server = await asyncio.start_server(self._connected, host, port, limit=HEAD_BYTES_MAX, **tls)
+        loop = asyncio.get_running_loop()
+        (found, *_) = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, where = found
+        self._listening = socket.create_server(where[:2], family=family, backlog=BACKLOG)
+        self._listening.setblocking(False)
+        self._accepting = loop.create_task(self._accept(self._listening))
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        serving = list(self._serving)
-        for task in serving:
+        assert self._listening is not None
+        assert self._accepting is not None
+        self._accepting.cancel()
+        ending = [self._accepting, *self._serving]
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*serving, return_exceptions=True)
-        await self._server.wait_closed()
+        await asyncio.gather(*ending, return_exceptions=True)
+        self._listening.close()
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        if len(self._serving) >= CONNECTIONS_MAX:
-            writer.transport.abort()
-            return
-        self._serving.add(task)
+    async def _accept(self, listening: socket.socket) -> None:
+        """Not asyncio's server: that counts nobody who has not got through the handshake."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connected, _ = await loop.sock_accept(listening)
+            except OSError:  # no file is left, or it has gone again
+                await asyncio.sleep(ACCEPT_PAUSE_S)
+                continue
+            if len(self._serving) >= CONNECTIONS_MAX:
+                oldest = next(iter(self._serving))
+                del self._serving[oldest]
+                oldest.cancel()
+            self._serving[loop.create_task(self._serve(connected))] = None
+
+    async def _serve(self, connected: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(HEAD_BYTES_MAX)
+        protocol = asyncio.StreamReaderProtocol(reader)
+        tls: dict[str, Any] = {}
+        if self._tls is not None:
+            tls = {"ssl": self._tls.context, "ssl_handshake_timeout": self._exchange_s}
+        writer: asyncio.StreamWriter | None = None
         try:
             with suppress(TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-                async with asyncio.timeout(EXCHANGE_S_MAX):
+                async with asyncio.timeout(self._exchange_s):
+                    transport, _ = await loop.connect_accepted_socket(lambda: protocol, connected, **tls)
+                    writer = asyncio.StreamWriter(transport, protocol, reader, loop)
                     await self._exchange(reader, writer)
         finally:
-            self._serving.discard(task)
-            writer.transport.abort()
+            task = asyncio.current_task()
+            assert task is not None
+            self._serving.pop(task, None)
+            if writer is not None:
+                writer.transport.abort()
+            else:
+                with suppress(OSError):  # the loop closes it, after a handshake that may take its time to end
+                    connected.shutdown(socket.SHUT_RDWR)
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
@@ -105,7 +145,7 @@ class HttpListener:
         else:
             secured = writer.get_extra_info("ssl_object")
             certificate = secured.getpeercert(binary_form=True) if secured is not None else None
-            path = urlsplit(rest.partition(" ")[0]).path
+            path = rest.partition(" ")[0].partition("?")[0]
             request = HttpRequest(path, headers.get("accept", ""), secured is not None, certificate or b"")
             answer = self._answer(request)
         body, extra = answer.body, ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -64,17 +65,18 @@ class ReloadingTls:
         return tuple((self._folder / name).stat().st_mtime_ns for name in FILES)
 
 
-def reader_of(certificate: bytes, process: Process) -> bool:
-    """Whether who shows a certificate (DER) may read the metrics of a process."""
+def reader_of(certificate: bytes, process: Process, revoked: Callable[[Caller], Refusal | None]) -> bool:
+    """Whether who shows a certificate (DER) may read the metrics of a process; `revoked` says who may no more."""
     if not certificate:
         return False
     pem = x509.load_der_x509_certificate(certificate).public_bytes(Encoding.PEM)
     trust = process.trust or OwnTrust(process.common.node, process.tls.shown)
     certificates = Certificates(process.common.node, trust, process.clock)
     try:
-        return admitted(certificates.caller({"x509_pem_cert": [pem]}), process.common.metrics_party)
+        caller = certificates.caller({"x509_pem_cert": [pem]})
     except Refusal:
         return False
+    return admitted(caller, process.common.metrics_party) and revoked(caller) is None
 
 
 def admitted(caller: Caller, party: str) -> bool:

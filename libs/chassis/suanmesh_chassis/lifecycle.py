@@ -61,7 +61,7 @@ class Lifecycle(Generic[S]):
         self._revocations = Revocations(self._found)
         self._server = ServiceServer(process, self._keyring, self._not_yet, self._revocations)
         self._revocations.changed = self._server.end_revoked
-        self._monitoring = Monitoring(process, self._server.health)
+        self._monitoring = Monitoring(process, self._server.health, self._revocations)
         self._watch_lag = WatchLag(process.clock, self._directory)
         self._leads = False
         self._obstacle: Refusal | None = None

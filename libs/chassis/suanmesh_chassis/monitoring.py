@@ -9,11 +9,14 @@ from importlib import metadata
 
 import structlog
 
+from suanmesh_chassis.call import Caller
 from suanmesh_chassis.certificate_days import CertificateDays
 from suanmesh_chassis.http_listener import Answer, HttpListener, HttpRequest
 from suanmesh_chassis.http_tls import NOT_ADMITTED, ReloadingTls, reader_of
 from suanmesh_chassis.process import Process
+from suanmesh_chassis.revocations import nobody
 from suanmesh_kernel.addresses import host_of, is_loopback
+from suanmesh_kernel.refusals import Refusal
 from suanmesh_telemetry import names
 from suanmesh_telemetry.metrics import DEFECTS, LOOP_LAG
 from suanmesh_telemetry.readings import Reading, Readings, exposition
@@ -35,9 +38,11 @@ class Monitoring:
     elsewhere metrics are for operators and the party that the settings name, by their certificates.
     """
 
-    def __init__(self, process: Process, health: Health) -> None:
+    def __init__(self, process: Process, health: Health, revoked: Callable[[Caller], Refusal | None] = nobody) -> None:
+        """`revoked` says who is refused whose certificate is good."""
         self._process = process
         self._health = health
+        self._revoked = revoked
         self._read: list[Readings] = [self._own, CertificateDays(process).readings]
 
     async def run(self) -> None:
@@ -84,7 +89,7 @@ class Monitoring:
                 lines = ["ready" if ready else "not ready"]
                 lines += [f"{name} {'ok' if does else 'has a fault'}" for name, does in sorted(components.items())]
                 return Answer(200 if ready else 503, TEXT, ("\n".join(lines) + "\n").encode())
-            case "/metrics" if request.secure and not reader_of(request.certificate, self._process):
+            case "/metrics" if request.secure and not reader_of(request.certificate, self._process, self._revoked):
                 return Answer(403, TEXT, NOT_ADMITTED)
             case "/metrics":
                 body, content_type = exposition(self.readings, request.accept)

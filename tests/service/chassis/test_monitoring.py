@@ -13,6 +13,7 @@ import pytest
 
 from suanmesh_chassis import Served
 from suanmesh_chassis.ca import NodeCa, write_identity
+from suanmesh_chassis.call import Caller
 from suanmesh_chassis.http_listener import CONNECTIONS_MAX, HEAD_BYTES_MAX, HttpListener
 from suanmesh_chassis.http_tls import ReloadingTls
 from suanmesh_chassis.identity import service_id, user_id
@@ -20,6 +21,7 @@ from suanmesh_chassis.monitoring import Monitoring
 from suanmesh_chassis.probe import PROBE_SERVICE, SERVICE, Probe, Probes
 from suanmesh_chassis.process import Process
 from suanmesh_chassis.testing import NODE, OPERATOR, USER, LoopbackNode
+from suanmesh_kernel.refusals import Refusal, Unauthenticated
 from suanmesh_telemetry import names
 from suanmesh_telemetry.readings import Reading
 from tests.service.chassis.http import get, showing
@@ -30,7 +32,11 @@ class Watched:
 
     def __init__(self, process: Process) -> None:
         self.ready, self.components = True, {"probe.records": True}
-        self.monitoring = Monitoring(process, lambda: (self.ready, self.components))
+        self.revoked: set[str] = set()
+        self.monitoring = Monitoring(process, lambda: (self.ready, self.components), self._refused)
+
+    def _refused(self, caller: Caller) -> Refusal | None:
+        return Unauthenticated("CERTIFICATE_REVOKED", "") if caller.principal in self.revoked else None
 
 
 @pytest.fixture
@@ -188,15 +194,39 @@ async def test_a_head_that_is_too_long_is_not_read(plain: int) -> None:
     assert (await get(plain, "/healthz")).status == 200
 
 
-async def test_connections_are_bounded(plain: int) -> None:
-    """Whoever opens them without end does not take the files of a service."""
-    silent = [await asyncio.open_connection("127.0.0.1", plain) for _ in range(CONNECTIONS_MAX)]
-    reader, writer = await asyncio.open_connection("127.0.0.1", plain)
+@pytest.mark.parametrize("secured", [False, True])
+async def test_who_connects_and_says_nothing_takes_neither_files_nor_turns(
+    watched: Watched, tls: ReloadingTls, node: LoopbackNode, tmp_path: Path, secured: bool
+) -> None:
+    """A stranger at the port has a service started anew that no probe reaches, or leaves it without files to open."""
+    who = showing(tmp_path / "olga", node.ca.issue(OPERATOR)) if secured else None
+    answer, given = watched.monitoring.answer, tls if secured else None
+    async with HttpListener("127.0.0.1:0", answer, given, exchange_s=3600) as listener:
+        silent = [await asyncio.open_connection("127.0.0.1", listener.port) for _ in range(2 * CONNECTIONS_MAX)]
 
-    with suppress(ConnectionError):
-        assert await reader.read() == b""
-    for _, each in [*silent, (reader, writer)]:
-        each.close()
+        assert (await get(listener.port, "/healthz", tls=who)).status == 200
+        for reader, _ in silent[:CONNECTIONS_MAX]:
+            with suppress(ConnectionError):
+                assert await reader.read() == b""
+    for _, writer in silent:
+        writer.close()
+
+
+async def test_a_path_that_is_none_is_no_defect(plain: int, caplog: pytest.LogCaptureFixture) -> None:
+    """A stranger writes a page of log with each request."""
+    assert (await get(plain, "//[")).status == 404
+    assert not caplog.records
+
+
+async def test_who_was_revoked_reads_no_metrics(
+    watched: Watched, secure: int, node: LoopbackNode, tmp_path: Path
+) -> None:
+    """Somebody who has left goes on seeing which parties and sites a node has, and how busy they are."""
+    tls = showing(tmp_path / "olga", node.ca.issue(OPERATOR))
+    before = await get(secure, "/metrics", tls=tls)
+    watched.revoked.add(OPERATOR)
+
+    assert (before.status, (await get(secure, "/metrics", tls=tls)).status) == (200, 403)
 
 
 async def test_a_listener_that_ends_lets_go_of_who_says_nothing(watched: Watched) -> None:
