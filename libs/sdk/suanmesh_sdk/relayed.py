@@ -72,26 +72,23 @@ class Joining:
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
-        self._pieces: list[bytes] = []
-        self._size = 0
+        self._joined = bytearray()  # not a list: whoever cuts may cut as small as they like
 
     def add(self, content: bytes, *, whole: bool) -> bytes | None:
         """The message that is whole with this piece. Raises ResourceExhausted (`MESSAGE_TOO_LARGE`)."""
-        self._size += len(content)
-        if self._size > self._bytes_max:
-            message = f"a message has {self._size} bytes, at most {self._bytes_max} are taken"
+        size = len(self._joined) + len(content)
+        if size > self._bytes_max:
+            message = f"a message has {size} bytes, at most {self._bytes_max} are taken"
             raise ResourceExhausted(
-                "MESSAGE_TOO_LARGE", message, domain=MESH_DOMAIN, limit_bytes=self._bytes_max, bytes=self._size
+                "MESSAGE_TOO_LARGE", message, domain=MESH_DOMAIN, limit_bytes=self._bytes_max, bytes=size
             )
-        if whole and not self._pieces:
-            self._size = 0
+        if whole and not self._joined:
             return content
-        self._pieces.append(content)
+        self._joined += content
         if not whole:
             return None
-        joined = b"".join(self._pieces)
-        self._pieces.clear()
-        self._size = 0
+        joined = bytes(self._joined)
+        self._joined.clear()
         return joined
 
 
