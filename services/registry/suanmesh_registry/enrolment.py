@@ -73,7 +73,7 @@ class Enrolment:
         """
         held, bearer, token = await self._shown(request.token)
         principal = user_id(self.node, last(token.party), token.user)
-        valid_from = await self.revoking.valid_from(common_name(principal))
+        valid_from = await self.revoking.valid_by(held, common_name(principal))
         certificate = self.certifier.of_user(principal, request.csr_der, valid_from)
         digest = tokens.keys_digest(certificate.public_key)
         spent = tokens.spent_by_user(token, bearer, principal, digest, self.clock.now())
@@ -105,7 +105,7 @@ class Enrolment:
         named = key_id(agent, request.signing_key)
         key = signing_keys.fresh(named, request.signing_key, now, self.signing_key_days)
         site = sites.enrolled(request.site_id, wire.site_from(request.site), token.party, agent, key, now)
-        valid_from = await self.revoking.valid_from(agent_path(site.name))
+        valid_from = await self.revoking.valid_by(held, agent_path(site.name))
         certificate = self.certifier.of_agent(site.name, request.csr_der, valid_from)
         digest = tokens.keys_digest(certificate.public_key, key.public_key)
         spent = tokens.spent_by_site(token, bearer, site.name, digest, now)

@@ -6,18 +6,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from suanmesh.registry.v1 import registry_service_pb2 as pb
+from suanmesh.registry.v1.join_token_pb2 import JoinTokenRecord
 from suanmesh.registry.v1.revocation_pb2 import Revocation
 from suanmesh_chassis import Call
 from suanmesh_chassis.identity import OPERATOR_PARTY
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import last
 from suanmesh_kernel.revocations import is_over, revoked_at
+from suanmesh_registry.domain import tokens
 from suanmesh_registry.domain.admission import require_owner
 from suanmesh_registry.domain.revoked import Subject, subject_of
 from suanmesh_registry.mirrors import Mirrors
 from suanmesh_registry.reads import party_of, site_of
 from suanmesh_sdk.values import timestamp
-from suanmesh_store import Change, Create, Delete, Store, Update
+from suanmesh_store import Change, Create, Delete, Held, Store, Update
 from suanmesh_store.layout import REVOCATIONS
 
 SWEPT_MAX = 50
@@ -71,6 +73,20 @@ class Revoking:
         """From when certificates of an identity are good; None where they always were."""
         held = await self.store.get(REVOCATIONS, path)
         return None if held is None else held.message.valid_from.ToDatetime(UTC)
+
+    async def valid_by(self, token: Held[JoinTokenRecord], path: str) -> datetime | None:
+        """The same, for whoever joins as that identity by a token that is for it, or was spent by it.
+
+        Raises Unauthenticated (`JOIN_TOKEN_INVALID`) where it was revoked since: an invite that was kept would let in
+        again whoever was revoked.
+        """
+        held = await self.store.get(REVOCATIONS, path)
+        if held is None:
+            return None
+        bound = token.message.user or token.message.site or token.message.spent_on
+        if bound and held.mod_revision > token.mod_revision:
+            raise tokens.invalid()
+        return held.message.valid_from.ToDatetime(UTC)
 
     async def _require_owned(self, subject: Subject, call: Call) -> None:
         operator = call.is_("operator")

@@ -99,6 +99,28 @@ async def test_a_user_who_is_invited_again_is_let_in(desk: Desk) -> None:
     assert certificate.not_valid_before_utc >= (await revoked(desk))["party/p-a/user/ann"]
 
 
+async def test_who_is_revoked_does_not_come_back_by_an_invite_from_before(desk: Desk) -> None:
+    """Whoever was shut out would show the invite they once joined with, or one kept for later, and be in again."""
+    await enrolled(desk)
+    spent, kept = await token(desk, user="bob"), await token(desk, user="bob")
+    joined = pb.EnrolUserRequest(token=spent, csr_der=signing_request(new_key()))
+    await desk.service.EnrolUser(joined, desk.call(request_id=request_id()))
+    agent = Agent("b")
+    agents = agent.enrolment(await token(desk))
+    again = Agent("b").enrolment(await token(desk, site="sites/a"))
+    await desk.service.EnrolSite(agents, desk.call(request_id=request_id()))
+    again.site_id = "a"
+    for name in ("parties/p-a/users/bob", "sites/a", "sites/b"):
+        await revoke(desk, name)
+
+    for request in (joined, pb.EnrolUserRequest(token=kept, csr_der=signing_request(new_key()))):
+        with pytest.raises(Unauthenticated, match="JOIN_TOKEN_INVALID"):
+            await desk.service.EnrolUser(request, desk.call(request_id=request_id()))
+    for site in (agents, again):
+        with pytest.raises(Unauthenticated, match="JOIN_TOKEN_INVALID"):
+            await desk.service.EnrolSite(site, desk.call(request_id=request_id()))
+
+
 async def test_a_site_that_has_left_is_revoked(desk: Desk) -> None:
     """Its agent would otherwise be let in for as long as its certificate lasts."""
     await enrolled(desk)
