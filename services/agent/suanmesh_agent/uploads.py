@@ -25,6 +25,7 @@ from suanmesh.type.v1 import signed_pb2
 from suanmesh_agent.bases import Bases
 from suanmesh_agent.durable import to_disk_soon
 from suanmesh_agent.journal import Journal
+from suanmesh_agent.named_locks import NamedLocks
 from suanmesh_agent.ports import TransportPort
 from suanmesh_agent.pulling import has_room, lay_out
 from suanmesh_agent.replicas import Replicas
@@ -74,7 +75,8 @@ class Uploads:
         self._turns = turns
         self._limits = limits
         self._under_way: Counter[str] = Counter()
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._folders = NamedLocks()
+        """Whoever goes on with an upload waits until its broken call has ended."""
 
     async def take(
         self, ticket: signed_pb2.Signed, claim: transfer_pb2.UploadTicket, requests: Requests
@@ -83,7 +85,7 @@ class Uploads:
         async with self._counted(claim):
             manifest = await _manifest(requests, claim.digest)
             name = f"upload-{blake3(f'{claim.party} {claim.digest}'.encode()).hexdigest(32)}"
-            async with self._alone(name), self._limited(claim, manifest):
+            async with self._folders.alone(name), self._limited(claim, manifest):
                 if not self._replicas.has(claim.digest):
                     upload = _Upload(self._replicas, name, manifest)
                     async for answer in upload.brought(requests, claim.known, self._turns):
@@ -123,7 +125,7 @@ class Uploads:
     @property
     def under_way(self) -> set[str]:
         """The folders that something is coming into now."""
-        return set(self._locks)
+        return self._folders.names
 
     @asynccontextmanager
     async def _counted(self, claim: transfer_pb2.UploadTicket) -> AsyncGenerator[None, None]:
@@ -140,16 +142,6 @@ class Uploads:
                 yield
         finally:
             self._under_way[party] -= 1
-
-    @asynccontextmanager
-    async def _alone(self, name: str) -> AsyncGenerator[None, None]:
-        """One at a time goes on with an upload; whoever comes again waits until its broken call has ended."""
-        lock = self._locks.setdefault(name, asyncio.Lock())
-        async with lock:
-            try:
-                yield
-            finally:
-                self._locks.pop(name, None)
 
 
 class _Upload:
