@@ -23,6 +23,7 @@ FORMS = (
     "client_secret = {}",
     "JOIN_TOKEN={}",
     "suan-invite-1.{}",
+    "enrolled with sjt1.{} then",
     "it said bearer {} and went",
     "HEADERS=x-team=blue,x-other={}",
     '{{"message": "sent {{\\"api_key\\": \\"{}\\"}} there", "level": "error"}}',
