@@ -25,9 +25,15 @@ class Events:
             watcher.arrived.set()
 
     async def watch(
-        self, placement: str, begin: Callable[[], Awaitable[list[TaskEvent]]]
+        self,
+        placement: str,
+        begin: Callable[[], Awaitable[list[TaskEvent]]],
+        unwatched: Callable[[], None] = lambda: None,
     ) -> AsyncGenerator[list[TaskEvent], None]:
-        """What `begin` tells, and then what is published; nothing falls between the two."""
+        """What `begin` tells, and then what is published; nothing falls between the two.
+
+        `unwatched` is called once nobody watches the placement any more.
+        """
         watcher = _Watcher()
         self._watchers.setdefault(placement, []).append(watcher)
         try:
@@ -40,6 +46,7 @@ class Events:
             watchers.remove(watcher)
             if not watchers:
                 del self._watchers[placement]
+                unwatched()
 
 
 class _Watcher:

@@ -8,7 +8,6 @@ handed over again. Two handings of one task do no harm: the second finds what th
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
@@ -126,16 +125,13 @@ class QueuedTasks(KeptTasks):
             words = f"the working folder cannot be laid out: {fault.strerror}"
             raise TaskNotStarted(words, by_job=is_of_job(fault)) from fault
 
-    async def watch(self, placement: str) -> AsyncGenerator[list[TaskEvent], None]:
+    def watch(self, placement: str) -> AsyncGenerator[list[TaskEvent], None]:
         """As `Engine`."""
-        try:
-            async with contextlib.aclosing(self._events.watch(placement, partial(self._begun, placement))) as batches:
-                async for batch in batches:
-                    yield batch
-        finally:
-            if not self._events.is_watched(placement):
-                for key in [key for key in self._followed if key.placement == placement]:
-                    del self._followed[key]
+        return self._events.watch(placement, partial(self._begun, placement), partial(self._unfollow, placement))
+
+    def _unfollow(self, placement: str) -> None:
+        for key in [key for key in self._followed if key.placement == placement]:
+            del self._followed[key]
 
     async def _begun(self, placement: str) -> list[TaskEvent]:
         keys = sorted(self._tasks.begun(placement))

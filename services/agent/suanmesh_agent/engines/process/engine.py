@@ -182,16 +182,13 @@ class ProcessEngine(KeptTasks):
             os.close(handle)
         return bytes(said)
 
-    async def watch(self, placement: str) -> AsyncGenerator[list[TaskEvent], None]:
+    def watch(self, placement: str) -> AsyncGenerator[list[TaskEvent], None]:
         """As `Engine` says: a shim lets go of who waits for its task; of other agents' shims the lock is looked at."""
-        try:
-            async with contextlib.aclosing(self._events.watch(placement, partial(self._begun, placement))) as batches:
-                async for batch in batches:
-                    yield batch
-        finally:
-            if not self._events.is_watched(placement):
-                for key in [key for key in self._followed if key.placement == placement]:
-                    self._unfollow(key)
+        return self._events.watch(placement, partial(self._begun, placement), partial(self._unfollow_all, placement))
+
+    def _unfollow_all(self, placement: str) -> None:
+        for key in [key for key in self._followed if key.placement == placement]:
+            self._unfollow(key)
 
     async def _begun(self, placement: str) -> list[TaskEvent]:
         """How its tasks stand; what becomes of those that run is told from now on."""
