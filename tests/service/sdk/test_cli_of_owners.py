@@ -22,7 +22,7 @@ from suanmesh.registry.v1.registry_service_pb2 import (
 from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.scheduler.v1.scheduler_service_pb2 import ListSitePlacementsResponse, SitePlacement
 from suanmesh_cli.main import suan
-from suanmesh_kernel.refusals import FailedPrecondition
+from suanmesh_kernel.refusals import FailedPrecondition, NotFound
 
 Run = Callable[..., Awaitable[Result]]
 
@@ -107,7 +107,13 @@ async def test_what_is_wrong_is_said_in_words_and_by_the_status(oracle: Any, run
     sick.state.ClearField("reason")
     oracle.answers["SearchPools"] = SearchPoolsResponse(pools=[sick])
     assert (await run("site", "health", "a")).exit_code == 0
-    assert (await run("site", "health", "none")).exit_code == 1
+    several = await run("site", "health", "a", "none", "-o", "name")
+    assert (several.exit_code, several.stdout) == (3, "sites/a\n")
+    assert "SITE_UNKNOWN" in several.stderr
+    assert "sites/none" in several.stderr
+    oracle.answers["SearchPools"] = SearchPoolsResponse()
+    oracle.answers["GetSite"] = NotFound("SITE_UNKNOWN", "no site sites/none", name="sites/none")
+    assert [(await run("site", verb, "none")).exit_code for verb in ("limits", "cards")] == [3, 3]
 
 
 async def test_what_runs_and_what_may_is_listed(oracle: Any, run: Run) -> None:

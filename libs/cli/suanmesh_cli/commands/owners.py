@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,9 @@ from suanmesh_cli import output, units, values
 from suanmesh_cli.following import Outage
 from suanmesh_cli.layout import Column
 from suanmesh_cli.names import Name, short
-from suanmesh_cli.session import Session, command, each_of, full_name, listed, listing
-from suanmesh_kernel.refusals import DeadlineExceeded, Unavailable
+from suanmesh_cli.session import Session, command, each_of, full_name, listed, listing, tell
+from suanmesh_cli.texts import refusal
+from suanmesh_kernel.refusals import DeadlineExceeded, NotFound, Unavailable
 from suanmesh_kernel.texts import Text
 
 if TYPE_CHECKING:
@@ -141,6 +143,7 @@ async def limits(session: Session, name: str) -> None:
     request = SearchPoolsRequest(filter=f'site.name = "{full_name("sites", name)}"')
     async with session.mesh() as mesh:
         found = await listed(session, mesh.registry.SearchPools, request, "pools")
+        await _require_known(session, mesh, name, found)
     output.show_list(session.view, "pools", found, LIMIT_COLUMNS, name=lambda each: str(each.pool.name))
 
 
@@ -159,7 +162,8 @@ async def health(session: Session, names: tuple[str, ...]) -> int:
     if len(shown) < len(rows):
         output.note_more(session.view, len(shown))
     output.show_list(session.view, "sites", shown, HEALTH_COLUMNS, name=lambda row: str(row["site"]))
-    return 1 if any(row["reason"] for row in rows) or wanted - {row["site"] for row in rows} else 0
+    statuses = [await tell(session, _unknown(name)) for name in sorted(wanted - {row["site"] for row in rows})]
+    return next(iter(statuses), 1 if any(row["reason"] for row in rows) else 0)
 
 
 @click.command("cards")
@@ -171,6 +175,7 @@ async def cards(session: Session, name: str) -> None:
     request = SearchPoolsRequest(filter=f'site.name = "{full_name("sites", name)}"')
     async with session.mesh() as mesh:
         pools = await listed(whole, mesh.registry.SearchPools, request, "pools")
+        await _require_known(session, mesh, name, pools)
     found = [card for each in pools for card in each.state.cards]
     shown = found[: session.limit or len(found)]
     if len(shown) < len(found):
@@ -270,3 +275,13 @@ def _minute(minute: int) -> str:
 
 
 VERBS = (cordon, uncordon, drain, remove, jobs, limits, health, cards)
+
+
+def _unknown(name: str) -> NotFound:
+    return refusal(NotFound, "SITE_UNKNOWN", Text(f"there is no site {name}", f"没有站点 {name}"), name=name)
+
+
+async def _require_known(session: Session, mesh: Mesh, name: str, pools: Sequence[object]) -> None:
+    """Raises NotFound where there are no pools because there is no such site."""
+    if not pools:
+        await mesh.registry.GetSite(GetSiteRequest(name=full_name("sites", name)), timeout=session.timeout_s)
