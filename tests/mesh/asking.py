@@ -290,6 +290,7 @@ ROWS: dict[str, Row] = {
     # gateway
     "GetTrace": lambda w, who: gateway.GetTraceRequest(name=f"traces/{w.ended.trace_id}"),
     "ListTraces": lambda w, who: gateway.ListTracesRequest(),
+    "ListGateways": lambda w, who: gateway.ListGatewaysRequest(),
     "CheckDataPlane": lambda w, who: gateway.CheckDataPlaneRequest(endpoint="127.0.0.1:1"),
     "AwaitCalls": lambda w, who: relay.AwaitCallsRequest(),
     "ServeCall": lambda w, who: relay.ServeCallRequest(call="0"),

@@ -14,12 +14,18 @@ import pytest
 
 from suanmesh_local.tools import ToolMissing, cache_dir, etcd
 from tests import postgres
-from tests.mesh.machines import Machine, NoNamespaces, machines
+from tests.mesh.machines import STOP_S_MAX, Machine, NoNamespaces, machines
 from tests.mesh.test_a_node_is_installed import blocks, carry
 
 pytestmark = [pytest.mark.mesh, pytest.mark.timeout(600)]
 
-ADDRESSES = {"first": "203.0.113.10", "second": "203.0.113.11", "third": "203.0.113.12", "user": "203.0.113.40"}
+ADDRESSES = {
+    "first": "203.0.113.10",
+    "second": "203.0.113.11",
+    "third": "203.0.113.12",
+    "fourth": "203.0.113.13",
+    "user": "203.0.113.40",
+}
 SQL = "postgresql://suanmesh@db.example/suanmesh"
 """Of the page."""
 DEADLINE_S = 10.0
@@ -54,23 +60,55 @@ def places(tmp_path: Path) -> Iterator[dict[str, Machine]]:
 
 def found(places: dict[str, Machine], database: str) -> None:
     """Type the page, and let a user in."""
-    init, *joins, invite = blocks("several-machines.md")
-    first, second, third, user = (places[name] for name in ADDRESSES)
+    init, *joins, invite, _, _, _ = blocks("several-machines.md")
+    first, second, third, user = (places[name] for name in ADDRESSES if name != "fourth")
     command, run = init.strip().splitlines()
     first.type(command.replace(SQL, f"'{database}'"))
-    said = [first.leave_running(run)]
-    for machine, join in zip((second, third), joins, strict=True):
-        command, run = join.strip().splitlines()
-        bundle = command.split()[-1]
-        shutil.move(first.home / "pilot" / "machines" / bundle, machine.home / bundle)
-        machine.type(command)
-        said.append(machine.leave_running(run))
+    said = [first.leave_running(run), *(joined(first, *each) for each in zip((second, third), joins, strict=True))]
     for lines in said:
         ready(lines)
     first.type(invite)
     first.type(WORLD)
     carry(first, user, "alice.invite")
     user.type("suan login - < alice.invite")
+
+
+def joined(first: Machine, machine: Machine, join: str) -> Iterator[str]:
+    """Bring a machine its bundle and type what it is to do; what it says."""
+    command, run = join.strip().splitlines()
+    bundle = command.split()[-1]
+    shutil.move(first.home / "pilot" / "machines" / bundle, machine.home / bundle)
+    machine.type(command)
+    return machine.leave_running(run)
+
+
+def grown(places: dict[str, Machine]) -> None:
+    """Type what the page says on a machine that comes and one that goes; a user knows the new gateway from then on."""
+    *_, add, join, remove = blocks("several-machines.md")
+    first, third, fourth, user = (places[name] for name in ("first", "third", "fourth", "user"))
+    first.type(add)
+    ready(joined(first, fourth, join))
+    first.type(
+        "until suan node list-machines pilot | grep -E '203.0.113.13 +6 of 6 +etcd-3 +etcd answers'; do sleep 1; done"
+    )
+    listed = first.type(remove)
+    gone, _ = third.running[-1]
+    assert gone.wait(STOP_S_MAX) == 0, "it ends by itself once it was taken out"
+    assert ADDRESSES["third"] not in listed.rpartition("HOST ")[2], listed
+    user.type("find .config -name gateways -exec touch -d yesterday {} + && suan site list")
+    assert f"{ADDRESSES['fourth']}:7443" in user.type("cat $(find .config -name gateways)")
+
+    kill(fourth)
+    refused = first.type("suan node remove-machine pilot 203.0.113.11 || echo refused")
+    assert "too few to decide" in refused, refused
+    first.type(remove.replace("203.0.113.12", ADDRESSES["fourth"]))
+
+
+def kill(machine: Machine) -> None:
+    """End all that runs on a machine, at once."""
+    process, _ = machine.running[-1]
+    for each in (*psutil.Process(process.pid).children(recursive=True), process):
+        each.kill()
 
 
 def ready(lines: Iterator[str]) -> None:
@@ -108,6 +146,7 @@ def test_a_node_goes_on_when_a_machine_dies(places: dict[str, Machine]) -> None:
     assert death["lost"] == []
     assert set(death["next_write_s"]) == {"registry", "network_orchestrator", "transport", "scheduler", "accounting"}
     ready(places["first"].leave_running("suan node run pilot"))
+    grown(places)
 
 
 @pytest.mark.faults

@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -14,15 +14,14 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from suanmesh_chassis.ca import LEAF_DAYS, USER_DAYS, server_name
-from suanmesh_etcd3 import Client, EtcdError, OutcomeUnknown, Unavailable, confine
+from suanmesh_etcd3 import Client, EtcdError, OutcomeUnknown, Unavailable, confine, members_of, promote
 from suanmesh_etcd3 import connect as connect_etcd
 from suanmesh_kernel.clock import SystemClock, system_rng
-from suanmesh_kernel.lifetimes import retry_after_s
 from suanmesh_kernel.private import tighten
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_local.etcd import START_S_MAX, EtcdServer, peer_url
 from suanmesh_local.facts import FILE as FACTS
-from suanmesh_local.facts import LOOPBACK, NodeFacts
+from suanmesh_local.facts import LOOPBACK, NodeFacts, write_facts
 from suanmesh_local.format import claim_format
 from suanmesh_local.identities import (
     AREAS,
@@ -39,8 +38,6 @@ from suanmesh_local.ports import kept_ports, noted_ports, spread_ports
 from suanmesh_local.processes import Process
 from suanmesh_local.prometheus_files import LISTEN, write_prometheus
 from suanmesh_sdk import Mesh, Tls, connect
-from suanmesh_sdk.renewal import Renewal, asking, life_of
-from suanmesh_sdk.resolver import gateways
 from suanmesh_store.etcd import EtcdKeyspace
 from suanmesh_store.store import KeyspaceStore
 
@@ -118,10 +115,7 @@ class ControlPlane:
         """Names of processes that end because they are to begin anew."""
         self._overrides = dict(overrides or {})
         self.identities: Identities = found_identities(self.folder / TLS, facts, _lives(self._overrides))
-        hosts = facts.etcd or (LOOPBACK,) * etcd_members
-        names = ["etcd"] if len(hosts) == 1 else [f"etcd-{index}" for index in range(len(hosts))]
-        self._members = dict(zip(names, hosts, strict=True))
-        self._renew_at = 0.0
+        self._members = (facts if facts.is_spread else replace(facts, etcd=(LOOPBACK,) * etcd_members)).members
         self.ports = self._ports()
         self.etcd = self._etcd()
         areas = AREAS if facts.runs_services else ()
@@ -170,6 +164,7 @@ class ControlPlane:
         """
         for member in self.etcd:
             member.start()
+        await self.vote()
         if self.facts.founds or etcd_root_is_good(
             self.identities
         ):  # elsewhere it was done before, or is done by others
@@ -177,9 +172,22 @@ class ControlPlane:
         for member in self.etcd:
             self.tell(member.name, f"pid {member.pid}  {member.endpoint}")
 
+    async def vote(self) -> None:
+        """Have the member of a machine that came later vote, once it has caught up. Raises NotReady."""
+        if self.facts.came_later and self.etcd and etcd_root_is_good(self.identities):
+            await self.until(self._votes, *(member.process for member in self.etcd))
+
+    async def _votes(self) -> bool:
+        """Whether the members of this machine have a vote, which those that came later get once they have caught up."""
+        async with self.etcd_client() as client:
+            members = await members_of(client)
+            own = [each for each in members if each.learns and set(each.addresses) & {m.endpoint for m in self.etcd}]
+            begun = sum(bool(set(each.addresses) & {m.endpoint for m in self.etcd}) for each in members)
+            return begun == len(self.etcd) and all([await promote(client, each.member_id) for each in own])
+
     async def confine(self) -> None:
         """Have etcd, which was started, let each service write under its own prefixes only. Raises NotReady."""
-        async with self._etcd_client() as client:
+        async with self.etcd_client() as client:
 
             async def confined() -> bool:
                 try:
@@ -191,35 +199,17 @@ class ControlPlane:
                 return True
 
             within_s = OTHERS_S_MAX if self.facts.is_spread else START_S_MAX
-            await self._until(confined, *(member.process for member in self.etcd), within_s=within_s)
+            await self.until(confined, *(member.process for member in self.etcd), within_s=within_s)
             await claim_etcd(client, self.folder, self.facts.name)
 
-    async def tend(self) -> None:
-        """What is to be done now and then while the node runs: renew the certificate of etcd where no service does, and
-        start it anew where its authorities have changed.
-        """
-        if not self.services:
-            await self._renew_etcd()
-        for member in self.etcd:
-            if member.trusts_others:
-                member.stop()
-                member.start()
-                async with self._etcd_client() as client:
-                    await self._until(partial(client.status, member.endpoint), member.process, within_s=START_S_MAX)
-                self.tell(member.name, f"pid {member.pid}  {member.endpoint}: started anew for another authority")
-
-    async def _renew_etcd(self) -> None:
-        """At the registry of the machines that run the services."""
-        tls = Tls.of_folder(self.identities.of("etcd"))
-        registries = gateways(",".join(f"{host}:{self.ports['registry']}" for host in self.facts.machines))
-        clock = SystemClock()
-        life = life_of(tls.read().certificate)
-        if clock.monotonic() < self._renew_at or not life.due <= clock.now() < life.end:
-            return
-        self._renew_at = clock.monotonic() + retry_after_s(life.begin, life.end)
-        async with Mesh(node=self.facts.name, tls=tls, resolver=registries) as mesh:
-            with suppress(Refusal, OSError):
-                await Renewal(tls, clock, asking(mesh.registry)).renew_if_due()
+    def adopt(self, facts: NodeFacts) -> None:
+        """Be on other machines than before; what runs learns of them when it is started anew. Raises OSError."""
+        self.facts = facts
+        write_facts(self.folder, facts)
+        self._members = facts.members
+        self.ports = self._ports()
+        for area, service in self.services.items():
+            service.environment = self._service(area).environment
 
     async def stop(self) -> None:
         """Stop everything in reverse: services, the gateway that takes their last spans, etcd."""
@@ -249,7 +239,7 @@ class ControlPlane:
                 answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=1.0)
                 return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
-            await self._until(serving, process)
+            await self.until(serving, process)
         self.tell(name, f"pid {process.pid}  {self._here(name)}")
 
     async def renew(self, name: str) -> None:
@@ -265,7 +255,7 @@ class ControlPlane:
 
     async def leader_of(self, area: str) -> str:
         """Which of `services` leads an area; empty where one of another machine does."""
-        async with self._etcd_client() as client:
+        async with self.etcd_client() as client:
             store = KeyspaceStore(EtcdKeyspace(client), area, SystemClock(), system_rng)
             address = await store.leader(area)
         hosts = (LOOPBACK, self.facts.host)
@@ -273,15 +263,16 @@ class ControlPlane:
 
     async def etcd_leader(self) -> EtcdServer:
         """Which member leads etcd."""
-        async with self._etcd_client() as client:
+        async with self.etcd_client() as client:
             for member in self.etcd:
                 if (await client.status(member.endpoint)).leads:
                     return member
         raise NotReady("no member of etcd leads")
 
-    async def _until(
+    async def until(
         self, holds: Callable[[], Awaitable[object]], *processes: Process, within_s: float = READY_S_MAX
     ) -> None:
+        """Wait until something holds, for as long as all processes run. Raises NotReady."""
         name = processes[0].name if processes else "etcd"
         try:
             async with asyncio.timeout(within_s):
@@ -298,7 +289,8 @@ class ControlPlane:
             words = processes[0].last_words() if processes else "no other machine has it"
             raise NotReady(f"{name} is not ready after {within_s:g} s: {words}") from None
 
-    def _etcd_client(self) -> Client:
+    def etcd_client(self) -> Client:
+        """etcd's root."""
         keep_etcd_root(self.identities, _lives(self._overrides))
         return connect_etcd(self.endpoints, tls=self.identities.etcd_client(ETCD_ROOT_DIR), timeout_s=1.0)
 
@@ -327,7 +319,16 @@ class ControlPlane:
         tls = self.identities.etcd_server
         cluster = ",".join(f"{name}={peer_url(peers[name], tls, host)}" for name, host in self._members.items())
         return [
-            EtcdServer(name, self.folder / "etcd" / name, self.ports[name], peers[name], cluster, tls, host=host)
+            EtcdServer(
+                name,
+                self.folder / "etcd" / name,
+                self.ports[name],
+                peers[name],
+                cluster,
+                tls,
+                host=host,
+                comes_later=self.facts.came_later,
+            )
             for name, host in self._members.items()
             if not self.facts.is_spread or host == self.facts.host
         ]

@@ -51,8 +51,12 @@ class EtcdServer:
         *,
         announced_peer_port: int = 0,
         host: str = LOOPBACK,
+        comes_later: bool = False,
     ) -> None:
-        """`cluster` is etcd's `--initial-cluster`; others reach it at `host`, and `announced_peer_port` if given."""
+        """`cluster` is etcd's `--initial-cluster`; others reach it at `host`, and `announced_peer_port` if given.
+
+        One that `comes_later` joins members that are there, which have taken it in.
+        """
         self.name = name
         self.folder = folder
         self.endpoint = f"{host}:{client_port}"
@@ -61,6 +65,7 @@ class EtcdServer:
         self._peer = peer_url(peer_port, tls, listens)
         self._announced = peer_url(announced_peer_port or peer_port, tls, host)
         self._cluster = cluster
+        self._state = "existing" if comes_later else "new"
         self._tls = tls
         self._trusted = b""
         self.process = Process(name, [], {}, folder / "etcd.log")
@@ -77,6 +82,7 @@ class EtcdServer:
             f"--listen-peer-urls={self._peer}",
             f"--initial-advertise-peer-urls={self._announced}",
             f"--initial-cluster={self._cluster}",
+            f"--initial-cluster-state={self._state}",
             "--max-txn-ops=4096",
             f"--quota-backend-bytes={QUOTA_BYTES}",
             "--auto-compaction-mode=periodic",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from suanmesh_kernel.addresses import host_of, is_everywhere, is_loopback
 from suanmesh_kernel.money import is_currency
 from suanmesh_kernel.names import checked_id
-from suanmesh_kernel.private import write_private
+from suanmesh_kernel.private import replace_private
 from suanmesh_kernel.refusals import InvalidArgument
 
 FILE = "node.toml"
@@ -39,6 +39,10 @@ class NodeFacts:
     """Hosts of the machines that run the services, the one that founds the node first; empty: this one alone."""
     etcd: tuple[str, ...] = ()
     """Hosts of the machines that run a member of etcd; empty where the node is on one machine."""
+    etcd_names: tuple[str, ...] = ()
+    """What those members are called; empty: as they were when the node was founded."""
+    came_later: bool = False
+    """Whether this machine was added to a node that was there."""
     sql: str = ""
     """Where the services keep records and the ledger, as `postgresql://...`; empty: in files of this machine."""
 
@@ -51,6 +55,12 @@ class NodeFacts:
     def is_spread(self) -> bool:
         """Whether the node is on several machines, of which this is one."""
         return bool(self.etcd)
+
+    @property
+    def members(self) -> dict[str, str]:
+        """Host of each member of etcd, by its name."""
+        founding = ["etcd"] if len(self.etcd) == 1 else [f"etcd-{index}" for index in range(len(self.etcd))]
+        return dict(zip(self.etcd_names or founding, self.etcd, strict=True))
 
     @property
     def founds(self) -> bool:
@@ -90,19 +100,27 @@ def checked_facts(
     etcd: Sequence[str] = (),
     sql: str = "",
 ) -> NodeFacts:
-    """The facts of a node that others are to reach. Raises InvalidArgument (`FIELD_INVALID`)."""
+    """The facts of a node that is founded, and that others are to reach. Raises InvalidArgument (`FIELD_INVALID`)."""
+    facts = _checked(name, host, gateway_port, currency, machines=machines, etcd=etcd, sql=sql)
+    _require_whole(facts.machines, facts.etcd, sql)
+    return facts
+
+
+def _checked(
+    name: str, host: str, gateway_port: int, currency: str, *, machines: Sequence[str], etcd: Sequence[str], sql: str
+) -> NodeFacts:
+    """As far as each is right by itself."""
     checked_id(name, field="name")
-    told = _checked_host(host, "advertise")
-    runs = tuple(_checked_host(each, "advertise") for each in machines)
-    members = tuple(_checked_host(each, "etcd") for each in etcd)
-    _require_whole(runs, members, sql)
+    told = checked_host(host, "advertise")
+    runs = tuple(checked_host(each, "advertise") for each in machines)
+    members = tuple(checked_host(each, "etcd") for each in etcd)
     if not is_currency(currency):
         raise InvalidArgument("FIELD_INVALID", f"currency: {currency[:20]!r} is not an ISO 4217 code", field="currency")
     return NodeFacts(name, told, gateway_port, currency, machines=runs, etcd=members, sql=sql)
 
 
-def _checked_host(host: str, field: str) -> str:
-    """A host as it stands before a port."""
+def checked_host(host: str, field: str) -> str:
+    """A host as it stands before a port. Raises InvalidArgument (`FIELD_INVALID`)."""
     bare = host_of(f"{host}:1")
     if is_everywhere(bare) or any(each.isspace() or each in "/," for each in bare):
         problem = f"{field}: {host[:80]!r} is no host that others can reach"
@@ -125,7 +143,7 @@ def _require_whole(machines: Sequence[str], etcd: Sequence[str], sql: str) -> No
 
 def write_facts(folder: Path, facts: NodeFacts) -> None:
     """Keep them in the node's folder. Raises OSError."""
-    write_private(folder / FILE, facts_text(facts).encode())
+    replace_private(folder / FILE, facts_text(facts).encode())
 
 
 def facts_text(facts: NodeFacts) -> str:
@@ -137,6 +155,8 @@ def facts_text(facts: NodeFacts) -> str:
         f"currency = {json.dumps(facts.currency)}",
         f"machines = {json.dumps(facts.machines)}",
         f"etcd = {json.dumps(facts.etcd)}",
+        f"etcd_names = {json.dumps(facts.etcd_names)}",
+        f"came_later = {json.dumps(facts.came_later)}",
         f"sql = {json.dumps(facts.sql)}",
     ]
     return "\n".join(lines) + "\n"
@@ -146,7 +166,7 @@ def read_facts(folder: Path) -> NodeFacts:
     """What `write_facts` kept. Raises OSError, and ValueError where the file says something else."""
     told = tomllib.loads((folder / FILE).read_text())
     try:
-        return checked_facts(
+        facts = _checked(
             str(told["name"]),
             str(told["advertise"]),
             int(told["port"]),
@@ -155,5 +175,9 @@ def read_facts(folder: Path) -> NodeFacts:
             etcd=[str(each) for each in told.get("etcd", ())],
             sql=str(told.get("sql", "")),
         )
+        names = tuple(str(each) for each in told.get("etcd_names", ()))
+        if names and len(names) != len(facts.etcd):
+            raise ValueError(f"{folder / FILE} is not as it was written: etcd_names are not as many as etcd")
+        return replace(facts, etcd_names=names, came_later=bool(told.get("came_later", False)))
     except (KeyError, TypeError, InvalidArgument) as fault:
         raise ValueError(f"{folder / FILE} is not as it was written: {fault}") from fault

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -61,9 +62,13 @@ class Identities:
         return EtcdClientTls(ca, certificate, key, server_name(self.node, "etcd"))
 
     def etcd_users(self) -> list[EtcdUser]:
-        """The services, each with what it may write; no site and no person is among them."""
+        """The services, each with what it may write; no site and no person is among them.
+
+        With what etcd itself shows its machine reads on which machines the node is.
+        """
         reads = (f"{layout.ROOT}/",)
-        return [EtcdUser(common_name(service_id(self.node, area)), reads, layout.written_by(area)) for area in AREAS]
+        own = [EtcdUser(common_name(service_id(self.node, area)), reads, layout.written_by(area)) for area in AREAS]
+        return [*own, EtcdUser(self.etcd_server.peer_name, (layout.NODE_MACHINES.prefix,), ())]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,26 @@ def found_identities(folder: Path, facts: NodeFacts, lives: Lives | None = None)
     if not (identities.ca_dir / "ca.pem").exists():
         NodeCa.create(facts.name, clock).save(identities.ca_dir)
     forget(identities.ca_dir, clock)
+    _issue_due(identities, facts, lives)
+    return identities
+
+
+def issue_for_machine(target: Path, identities: Identities, facts: NodeFacts, lives: Lives) -> Identities:
+    """All that another machine of the node needs, in the folder `target`; what names hosts names its own.
+
+    Issued here, where the authority is: what this machine renews meanwhile is nobody else's. Raises OSError.
+    """
+    others = Identities(target, facts.name)
+    shutil.copytree(identities.ca_dir, others.ca_dir)
+    _issue_due(others, facts, lives)
+    if identities.sealing_keys.exists():
+        shutil.copyfile(identities.sealing_keys, others.sealing_keys)
+    return others
+
+
+def _issue_due(identities: Identities, facts: NodeFacts, lives: Lives) -> None:
+    """Whatever is missing, or ought to have been renewed."""
+    clock = SystemClock()
     ca = Authorities.load(identities.ca_dir, clock)
     gateways, members = (
         [host.strip("[]") for host in hosts] for hosts in (facts.machines or (facts.host,), facts.etcd)
@@ -102,7 +127,6 @@ def found_identities(folder: Path, facts: NodeFacts, lives: Lives | None = None)
             issued = ca.issue(user_id(facts.name, party, user), days=lives.user_days)
             write_identity(identities.of(user), issued)
     keep_etcd_root(identities, lives)
-    return identities
 
 
 def rotate_authority(identities: Identities, overlap: timedelta) -> Rotation:

@@ -20,6 +20,7 @@ from suanmesh_local.lock import Taken
 from suanmesh_local.node import Node
 from suanmesh_local.rolling import roll, taken_request
 from suanmesh_local.slurm import running
+from suanmesh_local.tending import Tender
 from suanmesh_local.tools import ToolMissing
 from suanmesh_local.unit_files import write_files
 from suanmesh_store.soundness import StoreCorrupt
@@ -67,7 +68,10 @@ def prepare(folder: Path) -> int:
         node = ControlPlane(folder, read_facts(folder))
         try:
             await node.confine()
-            await founding.register_operator(node)
+            await node.vote()
+            await Tender(node).follow()
+            if node.facts.runs_services:
+                await founding.register_operator(node)
         finally:
             await node.stop()
         tell("node", f"{node.facts.name} is prepared")
@@ -139,14 +143,19 @@ async def _with_digits(node: Node) -> None:
 
 async def _watched(node: ControlPlane) -> int:
     """Until a process ends by itself: that ends the node, and is named. Nothing is restarted behind one's back."""
-    processes = node.all_processes()
+    processes, tender = node.all_processes(), Tender(node)
     while True:
-        for process in processes:
-            if process.status is not None and process.name not in node.renewing:
-                with suppress(OSError):
-                    print(f"{process.name} ended with {process.status}; see {process.log}", file=sys.stderr, flush=True)
-                return 1
-        await node.tend()
+        stays = await tender.tend()
+        ended = [process for process in processes if process.status is not None and process.name not in node.renewing]
+        if ended and stays:
+            stays = await tender.follow()  # etcd ends by itself where its machine was taken out
+        if not stays:
+            await tender.leave()
+            return 0
+        for process in ended:
+            with suppress(OSError):
+                print(f"{process.name} ended with {process.status}; see {process.log}", file=sys.stderr, flush=True)
+            return 1
         if (progress := taken_request(node.folder)) is not None:
             await roll(node, progress)
         await asyncio.sleep(WATCH_S)

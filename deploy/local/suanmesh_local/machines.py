@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from suanmesh_kernel.clock import SystemClock
 from suanmesh_kernel.private import private_folder, write_private
-from suanmesh_local.control_plane import ControlPlane, require_unused
-from suanmesh_local.facts import FILE, facts_text, read_facts
+from suanmesh_local.control_plane import TLS, ControlPlane, require_unused
+from suanmesh_local.facts import FILE, NodeFacts, facts_text, read_facts
 from suanmesh_local.format import claim_format
-from suanmesh_local.identities import ETCD_ROOT_DIR
+from suanmesh_local.identities import ETCD_ROOT_DIR, Identities
 from suanmesh_local.launcher import FAULTS, said_of, tell
 from suanmesh_local.lock import Taken
 from suanmesh_local.unit_files import UNITS, write_files
@@ -44,20 +44,22 @@ def write_bundles(node: ControlPlane) -> list[Path]:
 
     Raises OSError.
     """
-    made = []
-    private_folder(node.folder / BUNDLES)
-    for host in sorted({*node.facts.machines, *node.facts.etcd} - {node.facts.host}):
-        facts = replace(node.facts, host=host)
-        bundle = node.folder / BUNDLES / f"{facts.name}-{host.strip('[]').replace(':', '_')}.zip"
-        write_private(bundle, b"")
-        with zipfile.ZipFile(bundle, "w") as files:
-            files.writestr(FILE, facts_text(facts))
-            for path in sorted(node.identities.folder.rglob("*")):
-                within = path.relative_to(node.folder)
-                if path.is_file() and (facts.runs_services or within.parts[1] in OF_ETCD):
-                    files.write(path, within)
-        made.append(bundle)
-    return made
+    others = sorted({*node.facts.machines, *node.facts.etcd} - {node.facts.host})
+    return [write_bundle(node.folder, node.identities, replace(node.facts, host=host)) for host in others]
+
+
+def write_bundle(folder: Path, identities: Identities, facts: NodeFacts) -> Path:
+    """What the machine of `facts` needs, into the folder of the node on this machine. Raises OSError."""
+    private_folder(folder / BUNDLES)
+    bundle = folder / BUNDLES / f"{facts.name}-{facts.host.strip('[]').replace(':', '_')}.zip"
+    write_private(bundle, b"")
+    with zipfile.ZipFile(bundle, "w") as files:
+        files.writestr(FILE, facts_text(facts))
+        for path in sorted(identities.folder.rglob("*")):
+            within = path.relative_to(identities.folder)
+            if path.is_file() and (facts.runs_services or within.parts[0] in OF_ETCD):
+                files.write(path, Path(TLS) / within)
+    return bundle
 
 
 def write_sealing_key(file: Path) -> None:

@@ -114,7 +114,7 @@ class Node(ControlPlane):
             own = [found for found in answer.pools if found.pool.name.startswith(f"sites/{site}/")]
             return any(f.HasField("state") and f.pool.phase == pool_pb2.Pool.PHASE_ACTIVE for f in own)
 
-        await self._until(active, self.agents[site])
+        await self.until(active, self.agents[site])
         self.tell(f"site {site}", f"pid {self.agents[site].pid}  127.0.0.1:{self.ports[f'site-{site}']}")
 
     async def _join(self, operator: Mesh, place: world.Place) -> None:

@@ -14,11 +14,11 @@ from suanmesh_kernel.private import write_private
 from suanmesh_kernel.texts import Text
 from suanmesh_store.agreement import LAYOUT, too_new
 from suanmesh_store.etcd import EtcdKeyspace
-from suanmesh_store.layout import NODE_MARKS
+from suanmesh_store.layout import NODE_MACHINES, NODE_MARKS
 from suanmesh_store.marks import NODE
 from suanmesh_store.soundness import StoreRefused
 from suanmesh_store.store import KeyspaceStore
-from suanmesh_store.values import Conflict, Create, Update
+from suanmesh_store.values import Conflict, Create, Delete, Update
 
 FILE = "node.id"
 """In a node's folder."""
@@ -56,7 +56,9 @@ async def begin_generation(client: Client, node_id: str, follows: Mapping[str, i
     clock = SystemClock()
     store = _store(client, clock)
     held, mark = await store.get(NODE_MARKS, NODE), _mark(node_id, follows, clock)
-    await store.commit(Create(NODE_MARKS, NODE, mark) if held is None else Update(held, mark))
+    listed = await store.get(NODE_MACHINES, NODE)
+    gone = [Delete(listed)] if listed is not None else []  # the machines of the node before
+    await store.commit(Create(NODE_MARKS, NODE, mark) if held is None else Update(held, mark), *gone)
     return mark.generation
 
 

@@ -2,6 +2,7 @@
 
 from suanmesh_etcd3.access import User, confine
 from suanmesh_etcd3.client import Client, connect
+from suanmesh_etcd3.cluster import add_learner, members_of, promote, remove_member
 from suanmesh_etcd3.election import Election, Leadership
 from suanmesh_etcd3.endpoints import Tls
 from suanmesh_etcd3.errors import (
@@ -26,6 +27,7 @@ from suanmesh_etcd3.values import (
     Event,
     KeyRange,
     KeyValue,
+    Member,
     Op,
     PutResult,
     RangeResult,
@@ -53,6 +55,7 @@ __all__ = [
     "Leadership",
     "Lease",
     "LeaseNotFound",
+    "Member",
     "NoSpace",
     "Op",
     "OutcomeUnknown",
@@ -67,7 +70,11 @@ __all__ = [
     "TxnResult",
     "Unavailable",
     "User",
+    "add_learner",
     "confine",
     "connect",
+    "members_of",
     "prefix_end",
+    "promote",
+    "remove_member",
 ]

@@ -72,6 +72,9 @@ LEASE_REVOKE = Rpc("/etcdserverpb.Lease/LeaseRevoke", pb.LeaseRevokeResponse)
 LEASE_KEEP_ALIVE = Rpc("/etcdserverpb.Lease/LeaseKeepAlive", pb.LeaseKeepAliveResponse, stream=True)
 LEASE_TIME_TO_LIVE = Rpc("/etcdserverpb.Lease/LeaseTimeToLive", pb.LeaseTimeToLiveResponse)
 MEMBER_LIST = Rpc("/etcdserverpb.Cluster/MemberList", pb.MemberListResponse)
+MEMBER_ADD = Rpc("/etcdserverpb.Cluster/MemberAdd", pb.MemberAddResponse)
+MEMBER_REMOVE = Rpc("/etcdserverpb.Cluster/MemberRemove", pb.MemberRemoveResponse)
+MEMBER_PROMOTE = Rpc("/etcdserverpb.Cluster/MemberPromote", pb.MemberPromoteResponse)
 STATUS = Rpc("/etcdserverpb.Maintenance/Status", pb.StatusResponse)
 SNAPSHOT = Rpc("/etcdserverpb.Maintenance/Snapshot", pb.SnapshotResponse, stream=True)
 AUTH_ENABLE = Rpc("/etcdserverpb.Auth/AuthEnable", pb.AuthEnableResponse)
@@ -94,6 +97,9 @@ METHODS = (
     LEASE_KEEP_ALIVE,
     LEASE_TIME_TO_LIVE,
     MEMBER_LIST,
+    MEMBER_ADD,
+    MEMBER_REMOVE,
+    MEMBER_PROMOTE,
     STATUS,
     SNAPSHOT,
     AUTH_ENABLE,

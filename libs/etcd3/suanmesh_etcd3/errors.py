@@ -9,7 +9,7 @@ EtcdError
 ├── TooLarge          the request is larger than the server takes
 ├── NoSpace           the server's quota is used up
 ├── CopyTorn          a copy of the store is not what its member sent
-├── AlreadyThere      a user or role of that name is there
+├── AlreadyThere      a user or role of that name, or a member at that address, is there
 └── Denied            the certificate's user may not do this
 """
 
@@ -62,7 +62,7 @@ class CopyTorn(EtcdError):
 
 
 class AlreadyThere(EtcdError):
-    """A user or role of that name is there."""
+    """A user or role of that name, or a member at that address, is there."""
 
 
 class Denied(EtcdError):
@@ -93,6 +93,8 @@ _DROPPED_BY_SERVER = (
     "etcdserver: not leader",
     "etcdserver: too many requests",
     "etcdserver: revision of auth store is old",  # users or roles were changed while it was on its way
+    "etcdserver: rpc not supported for learner",
+    "etcdserver: unhealthy cluster",
 )
 _FINAL: tuple[tuple[str, type[EtcdError]], ...] = (
     ("required revision has been compacted", Compacted),
@@ -102,6 +104,8 @@ _FINAL: tuple[tuple[str, type[EtcdError]], ...] = (
     ("larger than max", TooLarge),
     ("database space exceeded", NoSpace),
     ("name already exists", AlreadyThere),
+    ("member ID already exist", AlreadyThere),
+    ("Peer URLs already exists", AlreadyThere),
 )
 
 

@@ -182,6 +182,20 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """One member of a cluster, as the members know it."""
+
+    member_id: int
+    name: str
+    """Empty until it has begun."""
+    peer_urls: tuple[str, ...]
+    addresses: tuple[str, ...]
+    """`host:port` at which clients reach it; empty until it has begun."""
+    learns: bool
+    """Whether it only follows, and has no vote."""
+
+
+@dataclass(frozen=True, slots=True)
 class KeyRange:
     """Keys under a prefix, sorted, all at one revision."""
 

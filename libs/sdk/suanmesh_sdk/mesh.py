@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
@@ -10,8 +11,9 @@ from suanmesh_kernel.addresses import RELAY
 from suanmesh_kernel.clock import Rng, SystemClock, system_rng
 from suanmesh_sdk.connections import Connections, Dial, GrpcDial
 from suanmesh_sdk.hooks import Hook
+from suanmesh_sdk.kept_gateways import FILE, KeptGateways, asking_gateways
 from suanmesh_sdk.renewal import QuietRenewal, Renewal, Renewed, asking
-from suanmesh_sdk.resolver import OneAddress, Resolver, gateways
+from suanmesh_sdk.resolver import Instance, OneAddress, Resolver, gateways
 from suanmesh_sdk.retries import Budgets
 from suanmesh_sdk.route import Route
 from suanmesh_sdk.streams import StreamStream, UnaryStream
@@ -36,10 +38,13 @@ def connect(target: str, *, tls: Tls, node: str, hook: Hook | None = None) -> Me
 
     Of a node with several gateways `target` has all, with commas between: where one does not answer, the next does.
     Nothing is sent before the first call. `node` is the node's name, which the gateway's certificate must carry. A
-    certificate that lies in a file is renewed there once two thirds of its life are over.
+    certificate that lies in a file is renewed there once two thirds of its life are over, and beside it gateways are
+    kept that came later.
     """
-    renews = tls.key_file is not None
-    return Mesh(node=node, tls=tls, resolver=gateways(target), via="gateway", hook=hook, renews=renews)
+    if tls.key_file is None:
+        return Mesh(node=node, tls=tls, resolver=gateways(target), via="gateway", hook=hook)
+    known = KeptGateways(target, tls.key_file.with_name(FILE))
+    return Mesh(node=node, tls=tls, resolver=known.ways, via="gateway", hook=hook, renews=True, known=known)
 
 
 class Mesh:
@@ -56,11 +61,13 @@ class Mesh:
         dial: Dial | None = None,
         rng: Rng = system_rng,
         renews: bool = False,
+        known: KeptGateways | None = None,
     ) -> None:
         """With `via` every area is called at the instances of that area, under its server name: a gateway.
 
         `dial` gives the channels, without it gRPC's with `tls`; `rng` what is left to chance: request ids and pauses.
-        With `renews` a call renews the certificate first where that is due.
+        With `renews` a call renews the certificate first where that is due, and learns which gateways there are where
+        `known` keeps them.
         """
         self._node = node
         self._resolver = resolver
@@ -73,7 +80,9 @@ class Mesh:
         self._budgets = Budgets()
         self._areas: dict[str, AreaChannel] = {}
         self._renews = renews
-        self._renewal = QuietRenewal(Renewal(tls, SystemClock(), self._ask_registry)) if renews else None
+        self._known = known
+        besides = self._learn_gateways if known is not None else None
+        self._renewal = QuietRenewal(Renewal(tls, SystemClock(), self._ask_registry), besides) if renews else None
 
     @cached_property
     def registry(self) -> RegistryServiceStub:
@@ -177,6 +186,10 @@ class Mesh:
             )
         return self._areas[area]
 
+    def instances(self, area: str) -> Sequence[Instance]:
+        """Those of an area that are known now; of a mesh behind a gateway the one that is used."""
+        return self._resolver.instances(area)
+
     def apart(self) -> Mesh:
         """The same with connections of its own, for what is tried once; close it."""
         return Mesh(
@@ -188,6 +201,7 @@ class Mesh:
             dial=self._dial,
             rng=self._rng,
             renews=self._renews,
+            known=self._known,
         )
 
     async def close(self) -> None:
@@ -202,6 +216,10 @@ class Mesh:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
+
+    async def _learn_gateways(self) -> None:
+        if self._known is not None:
+            await self._known.learn_if_stale(asking_gateways(self.gateway))
 
     def _route(self, area: str, server_name: str, resolver: Resolver, follows_leader: bool) -> Route:
         return Route(

@@ -141,8 +141,10 @@ class QuietRenewal:
     What comes of it is nobody's trouble as long as the certificate is good; afterwards the call itself says so.
     """
 
-    def __init__(self, renewal: Renewal) -> None:
+    def __init__(self, renewal: Renewal, besides: Callable[[], Awaitable[None]] | None = None) -> None:
+        """`besides` is done after each look."""
         self._renewal = renewal
+        self._besides = besides
         self._look_at = 0.0
 
     @property
@@ -159,6 +161,8 @@ class QuietRenewal:
             await self._renewal.renew_if_due()
         except (Refusal, OSError):
             return
+        if self._besides is not None:
+            await self._besides()
 
 
 @contextmanager

@@ -69,6 +69,17 @@ class OneOf:
         self._ways = [(Instance(address, leader=True),) for address in addresses]
         self._current = 0
 
+    @property
+    def addresses(self) -> Sequence[str]:
+        """All of them, in the order in which they are tried."""
+        return [instance.address for (instance,) in self._ways]
+
+    def take(self, addresses: Sequence[str]) -> None:
+        """Have others from now on; the one that is used stays in use where it is among them."""
+        used = self._ways[self._current][0].address
+        self._ways = [(Instance(address, leader=True),) for address in addresses]
+        self._current = next((at for at, address in enumerate(addresses) if address == used), 0)
+
     def instances(self, area: str) -> Sequence[Instance]:
         """The address that is used now."""
         return self._ways[self._current]

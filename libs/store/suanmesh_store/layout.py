@@ -9,6 +9,7 @@
     /suanmesh/instances/<area>/<instance id>          each instance         on the instance's lease
     /suanmesh/keys/<area>/<fingerprint>               each instance         until its window has passed
     /suanmesh/node/marks/node                         founding, restoring   until the next restore
+    /suanmesh/node/machines/node                      adding, removing      until the next restore
 
 Whoever needs a further collection adds a line here. etcd itself keeps a service to what `written_by` says of its area;
 within the holds, who owns which is kept by the services alone, because etcd grants prefixes and the area comes last.
@@ -34,6 +35,7 @@ from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1.dataset_pb2 import Dataset
 from suanmesh.transport.v1.transfer_pb2 import Transfer
+from suanmesh.type.v1.node_machines_pb2 import NodeMachines
 from suanmesh.type.v1.node_mark_pb2 import NodeMark
 from suanmesh.type.v1.store_mark_pb2 import StoreMark
 from suanmesh.type.v1.trust_pb2 import NodeTrust
@@ -84,6 +86,8 @@ LEDGER_MARKS = Kind("accounting", "ledger_marks", LedgerMark)
 DATASETS_BEFORE = Kind("transport", "datasets", Dataset)
 """Where datasets were before they were records."""
 NODE_MARKS = Kind("node", "marks", NodeMark)
+"""One document, which no service may write."""
+NODE_MACHINES = Kind("node", "machines", NodeMachines)
 """One document, which no service may write."""
 TRANSFERS = Kind("transport", "transfers", Transfer)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from suanmesh_chassis.process import Process
 from suanmesh_chassis.service_server import ServiceServer
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_sdk import Mesh
+from suanmesh_sdk.kept_gateways import KeptGateways
 from suanmesh_sdk.resolver import OneAddress
 
 log = structlog.get_logger()
@@ -27,18 +28,24 @@ CALLS_OF_CONNECTION_MAX = 24
 class RelayedDataPlane:
     """One stream to each gateway tells of calls; each call has a stream of its own to the gateway that told of it."""
 
-    def __init__(self, site: str, process: Process, gateways: Sequence[str], server: ServiceServer) -> None:
-        """`server` serves calls as it does those of a listener; `gateways` are dialled, and dialled again."""
+    def __init__(self, site: str, process: Process, known: KeptGateways, server: ServiceServer) -> None:
+        """`server` serves calls as it does those of a listener; the gateways are dialled, and dialled again."""
         self._site = site
         self._process = process
-        self._gateways = gateways
+        self._known = known
         self._server = server
 
     async def run(self) -> None:
-        """Serve for good."""
+        """Serve for good, those gateways too that come later."""
+        served: dict[str, asyncio.Task[None]] = {}
         async with asyncio.TaskGroup() as tasks:
-            for address in self._gateways:
-                tasks.create_task(self._of_one(address))
+            while True:
+                now = set(self._known.addresses)
+                for address in served.keys() - now:
+                    served.pop(address).cancel()
+                for address in now - served.keys():
+                    served[address] = tasks.create_task(self._of_one(address))
+                await self._known.changed()
 
     async def _of_one(self, address: str) -> None:
         """Serve the calls that one gateway tells of."""

@@ -79,7 +79,8 @@ from suanmesh_kernel.addresses import RELAY, told_address
 from suanmesh_kernel.clock import Rng, SystemClock
 from suanmesh_kernel.refusals import InvalidArgument, Refusal
 from suanmesh_sdk import Mesh
-from suanmesh_sdk.resolver import gateways
+from suanmesh_sdk.kept_gateways import FILE as GATEWAYS
+from suanmesh_sdk.kept_gateways import KeptGateways, asking_gateways
 
 log = structlog.get_logger()
 
@@ -178,10 +179,15 @@ def _walls(settings: AgentSettings) -> list[tuple[Sandbox | None, Confined | Non
     return [*((None, each) for each in confined), (None, None)]
 
 
+def known_gateways(settings: AgentSettings) -> KeptGateways:
+    """What the agent was told, and has learned since."""
+    return KeptGateways(settings.gateway, identity_folder(settings) / GATEWAYS)
+
+
 @asynccontextmanager
-async def mesh_of(process: Process, settings: AgentSettings) -> AsyncIterator[Mesh]:
+async def mesh_of(process: Process, settings: AgentSettings, known: KeptGateways | None = None) -> AsyncIterator[Mesh]:
     """Everything, through the gateway."""
-    async with process.mesh(gateways(settings.gateway), via="gateway") as mesh:
+    async with process.mesh((known or known_gateways(settings)).ways, via="gateway") as mesh:
         yield mesh
 
 
@@ -216,7 +222,8 @@ async def serve(
     permission = RunPermission(settings.data_dir / PERMISSION, process.clock)
     strangers = settings.run_strangers_unsandboxed, settings.run_strangers_as_root
     offers = Offers(journal, found, strangers[0], settings.limits, strangers[1])
-    async with mesh_of(process, settings) as mesh:
+    known = known_gateways(settings)
+    async with mesh_of(process, settings, known) as mesh:
         site, signer = f"sites/{settings.site}", SiteSigner(process.signer)
         replicas = Replicas(settings.data_dir)
         if not journal.fact(_REPLICAS_SHUT):
@@ -236,11 +243,11 @@ async def serve(
             async with asyncio.TaskGroup() as tasks:
                 work = SiteLoops(
                     process, settings, rng, mesh, signer, journal, engine, replicas, uploads, transport, offers,
-                    endpoint, permission,
+                    endpoint, permission, known,
                 )  # fmt: skip
                 kept = [tasks.create_task(each) for each in (*work.parts(), monitoring.run())]
                 if settings.no_inbound:
-                    relayed = RelayedDataPlane(site, process, settings.gateway.split(","), server)
+                    relayed = RelayedDataPlane(site, process, known, server)
                     kept.append(tasks.create_task(relayed.run()))
                 with monitoring.showing([partial(site_readings, journal, settings.data_dir)]):
                     await stop.wait()
@@ -269,6 +276,7 @@ class SiteLoops:
     offers: Offers
     endpoint: str
     permission: RunPermission
+    known: KeptGateways
 
     def parts(self) -> list[Coroutine[None, None, None]]:
         """Each runs for good."""
@@ -296,7 +304,8 @@ class SiteLoops:
             self._carry(site, self._placements(site, meter, turns, setups)),
             Stocktaking(self.settings, self.offers, self.signer, journal, self.mesh, self.engine).run(),
             key_rotation(self.process, self.settings, self.mesh, self.signer).run(),
-            KeptCertificates(self.process, gateways(self.settings.gateway), via="gateway").run(),
+            KeptCertificates(self.process, self.known.ways, via="gateway").run(),
+            self.known.keep_learning(asking_gateways(self.mesh.gateway)),
             StateReports(
                 self.mesh,
                 pool,

@@ -1,4 +1,4 @@
-"""The gateway's own calls: the trace store, filled over OTLP and read by people, and whether a site is reached."""
+"""The gateway's own calls: the trace store, filled over OTLP and read by people; who is reached, and where."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from suanmesh_gateway.domain import pages, traces
 from suanmesh_gateway.trace_store import TraceStore
 from suanmesh_kernel.pages import checked_size
 from suanmesh_kernel.refusals import NotFound, Refusal
-from suanmesh_sdk import Mesh
+from suanmesh_sdk import InstanceState, Mesh
 
 
 class TraceReceiver:
@@ -30,6 +30,7 @@ class TraceReceiver:
         return ExportTraceServiceResponse()
 
 
+GATEWAYS_MAX = 64
 REACH_S = 5.0
 """How long a site's data plane may take to answer."""
 HEALTH = "/grpc.health.v1.Health/Check"
@@ -37,11 +38,16 @@ HEALTH = "/grpc.health.v1.Health/Check"
 
 
 class GatewayService:
-    """Reads traces, of which a user sees those that a call of their party began; and looks whether sites answer."""
+    """Reads traces, of which a user sees those that a call of their party began; looks whether sites answer."""
 
     def __init__(self, store: TraceStore, mesh: Mesh) -> None:
         self._store = store
         self._mesh = mesh
+
+    async def ListGateways(self, request: pb.ListGatewaysRequest, call: Call) -> pb.ListGatewaysResponse:
+        known = self._mesh.instances("gateway")
+        serving = {each.address for each in known if each.state is InstanceState.ACTIVE}
+        return pb.ListGatewaysResponse(addresses=sorted(serving)[:GATEWAYS_MAX])
 
     async def CheckDataPlane(self, request: pb.CheckDataPlaneRequest, call: Call) -> pb.CheckDataPlaneResponse:
         async with self._mesh.apart() as mesh:  # what is asked for is kept nowhere, and breaks nobody's connection

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from suanmesh.agent.v1.agent_service_pb2 import EchoRequest
@@ -25,9 +26,11 @@ from suanmesh_gateway.relay_service import RelayService
 from suanmesh_gateway.site_forwarder import SiteForwarder
 from suanmesh_kernel.addresses import RELAY
 from suanmesh_sdk import Mesh
+from suanmesh_sdk.kept_gateways import KeptGateways
 from suanmesh_sdk.resolver import OneAddress
 from tests.service.agent.test_links_are_probed import only
 
+NOTHING_LEARNED = Path("/nonexistent/gateways")
 REGISTRY = registry_pb.DESCRIPTOR.services_by_name["RegistryService"]
 
 
@@ -68,11 +71,14 @@ class RelayGateway:
         if self._server is not None:
             await self._server.stop(0)
 
-    async def connect(self, process: Process, parts: Sequence[Served], site: str = "sites/a") -> None:
-        """Have a site dial, in the place of the one before."""
+    async def connect(
+        self, process: Process, parts: Sequence[Served], site: str = "sites/a", known: KeptGateways | None = None
+    ) -> None:
+        """Have a site dial, in the place of the one before; this gateway alone, or all that it knows."""
         await self.disconnect()
         server = await serve_alone(process, parts)
-        data_plane = RelayedDataPlane(site, process, (self.address,), server)
+        known = known or KeptGateways(self.address, NOTHING_LEARNED)
+        data_plane = RelayedDataPlane(site, process, known, server)
         self._sites.append(asyncio.get_running_loop().create_task(data_plane.run()))
 
     async def connected(self, site: str = "sites/a") -> None:

@@ -42,7 +42,7 @@ from suanmesh_kernel.refusals import (
 )
 from suanmesh_registry.assembly import assemble
 from suanmesh_registry.settings import RegistrySettings
-from suanmesh_sdk import Instance, Mesh, Tls, connect
+from suanmesh_sdk import Instance, InstanceState, Mesh, Tls, connect
 from suanmesh_sdk.invites import bearer_tls, key_pem, new_key, signing_request
 from suanmesh_store import MemoryStore
 from suanmesh_store.layout import PARTIES
@@ -127,6 +127,15 @@ async def town(tmp_path: Path) -> AsyncIterator[Town]:
         for task in running:
             task.cancel()
         await traces.close()
+
+
+async def test_a_gateway_says_which_gateways_serve(town: Town) -> None:
+    """A caller must know where to go on before the one that it was told of goes; one that drains is no such place."""
+    serving, draining = Instance("b:7443"), Instance("a:7443", state=InstanceState.DRAINING)
+    town.table.known["gateway"] = [serving, draining, Instance("a:7444")]
+    async with town.mesh(USER) as mesh:
+        answer = await mesh.gateway.ListGateways(gateway_service_pb2.ListGatewaysRequest())
+    assert list(answer.addresses) == ["a:7444", "b:7443"]
 
 
 async def test_the_owner_acts_for_the_user_not_for_the_gateway(town: Town) -> None:

@@ -32,6 +32,7 @@ from suanmesh_kernel.refusals import (
     Unavailable,
 )
 from suanmesh_sdk import Instance, Tls
+from suanmesh_sdk.kept_gateways import KeptGateways
 from suanmesh_sdk.relayed import FRAME_BYTES, Prover
 from suanmesh_sdk.resolver import OneAddress
 from suanmesh_telemetry.metrics import RELAYED_BYTES
@@ -111,6 +112,22 @@ def once(gateway: RelayGateway, caller: str) -> Any:
     call: Any = gateway.mesh(caller).relay.CallSite(asked(proof), timeout=600)
     call._may_reopen = False
     return call
+
+
+async def test_a_gateway_that_came_later_carries_calls_too(gateway: RelayGateway, tmp_path: Path) -> None:
+    """A user who keeps to the new gateway must get logs of a site behind NAT that had joined before it was there."""
+    async with RelayGateway(gateway.node) as later:
+
+        async def both() -> list[str]:
+            return [gateway.address, later.address]
+
+        known = KeptGateways(gateway.address, tmp_path / "gateways")
+        process, servicer = gateway.node.process("agent", identity=A), Echoing()
+        servicer.may.set()
+        await gateway.connect(process, [only(servicer, SERVICE)], known=known)
+        await gateway.connected()
+        await known.learn(both)
+        await later.connected()
 
 
 async def written(stream: Any, frame: pb.ServeCallRequest) -> int:

@@ -11,7 +11,8 @@ from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.main import suan
 from suanmesh_cli.names import LISTS, Name
 
-NODE_VERBS = ("init", "run", "check", "rotate", "backup", "restore", "upgrade", "join-machine", "prepare")
+MACHINES = ("join-machine", "add-machine", "list-machines", "remove-machine")
+NODE_VERBS = ("init", "run", "check", "rotate", "backup", "restore", "upgrade", "prepare", *MACHINES)
 OF_NODES = {*(("node", verb) for verb in NODE_VERBS), ("site", "join"), ("site", "run")}
 LOCAL = {
     ("dev",),

@@ -111,6 +111,45 @@ def join_machine(ctx: click.Context, bundle: Path, folder: Path | None) -> None:
     ctx.exit(machines.main(bundle, folder))
 
 
+@node.command("add-machine")
+@FOLDER
+@click.argument("host")
+@click.option("--services/--no-services", default=True, show_default=True, help="Whether it runs every service.")
+@click.option("--etcd/--no-etcd", default=True, show_default=True, help="Whether it runs a member of etcd.")
+@click.pass_context
+def add_machine(ctx: click.Context, folder: Path, host: str, services: bool, etcd: bool) -> None:
+    """Add the machine that is reached at HOST to the node in FOLDER, and make its bundle; done again, anew."""
+    require_extra("server")
+    if not services and not etcd:
+        raise click.UsageError("a machine that runs neither the services nor etcd is none of the node's")
+    from suanmesh_local import changing_machines
+
+    ctx.exit(changing_machines.add(folder, host, services=services, etcd=etcd))
+
+
+@node.command("list-machines")
+@FOLDER
+@click.pass_context
+def list_machines(ctx: click.Context, folder: Path) -> None:
+    """List the machines of the node in FOLDER, and what answers there."""
+    require_extra("server")
+    from suanmesh_local import changing_machines
+
+    ctx.exit(changing_machines.show(folder))
+
+
+@node.command("remove-machine")
+@FOLDER
+@click.argument("host")
+@click.pass_context
+def remove_machine(ctx: click.Context, folder: Path, host: str) -> None:
+    """Take the machine HOST, alive or dead, out of the node in FOLDER: its services end, then its member of etcd."""
+    require_extra("server")
+    from suanmesh_local import changing_machines
+
+    ctx.exit(changing_machines.remove(folder, host))
+
+
 @node.command()
 @FOLDER
 @click.pass_context

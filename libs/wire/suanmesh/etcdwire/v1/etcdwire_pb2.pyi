@@ -1129,17 +1129,20 @@ class Member(message.Message):
     NAME_FIELD_NUMBER: builtins.int
     PEERURLS_FIELD_NUMBER: builtins.int
     CLIENTURLS_FIELD_NUMBER: builtins.int
+    ISLEARNER_FIELD_NUMBER: builtins.int
     ID: builtins.int
     """Its number."""
     name: builtins.str
     """Its name."""
+    isLearner: builtins.bool
+    """Whether it only follows, and has no vote."""
     @builtins.property
     def peerURLs(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Where other members reach it."""
 
     @builtins.property
     def clientURLs(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Where clients reach it."""
+        """Where clients reach it; empty until it has begun."""
 
     def __init__(
         self,
@@ -1148,10 +1151,11 @@ class Member(message.Message):
         name: builtins.str = ...,
         peerURLs: abc.Iterable[builtins.str] | None = ...,
         clientURLs: abc.Iterable[builtins.str] | None = ...,
+        isLearner: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["ID", b"ID", "clientURLs", b"clientURLs", "name", b"name", "peerURLs", b"peerURLs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["ID", b"ID", "clientURLs", b"clientURLs", "isLearner", b"isLearner", "name", b"name", "peerURLs", b"peerURLs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1185,6 +1189,162 @@ class MemberListResponse(message.Message):
     @builtins.property
     def members(self) -> containers.RepeatedCompositeFieldContainer[Member]:
         """The members."""
+
+    def __init__(
+        self,
+        *,
+        header: ResponseHeader | None = ...,
+        members: abc.Iterable[Member] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["header", b"header"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["header", b"header", "members", b"members"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class MemberAddRequest(message.Message):
+    """Takes a member in."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PEERURLS_FIELD_NUMBER: builtins.int
+    ISLEARNER_FIELD_NUMBER: builtins.int
+    isLearner: builtins.bool
+    """Whether it only follows at first."""
+    @builtins.property
+    def peerURLs(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Where other members will reach it."""
+
+    def __init__(
+        self,
+        *,
+        peerURLs: abc.Iterable[builtins.str] | None = ...,
+        isLearner: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["isLearner", b"isLearner", "peerURLs", b"peerURLs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class MemberAddResponse(message.Message):
+    """Answer to MemberAddRequest."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: builtins.int
+    MEMBER_FIELD_NUMBER: builtins.int
+    MEMBERS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def header(self) -> ResponseHeader:
+        """Where and when."""
+
+    @builtins.property
+    def member(self) -> Member:
+        """The member."""
+
+    @builtins.property
+    def members(self) -> containers.RepeatedCompositeFieldContainer[Member]:
+        """All members."""
+
+    def __init__(
+        self,
+        *,
+        header: ResponseHeader | None = ...,
+        member: Member | None = ...,
+        members: abc.Iterable[Member] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["header", b"header", "member", b"member"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["header", b"header", "member", b"member", "members", b"members"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class MemberRemoveRequest(message.Message):
+    """Takes a member out."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    ID: builtins.int
+    """Its number."""
+    def __init__(
+        self,
+        *,
+        ID: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["ID", b"ID"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class MemberRemoveResponse(message.Message):
+    """Answer to MemberRemoveRequest."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: builtins.int
+    MEMBERS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def header(self) -> ResponseHeader:
+        """Where and when."""
+
+    @builtins.property
+    def members(self) -> containers.RepeatedCompositeFieldContainer[Member]:
+        """All members."""
+
+    def __init__(
+        self,
+        *,
+        header: ResponseHeader | None = ...,
+        members: abc.Iterable[Member] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["header", b"header"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["header", b"header", "members", b"members"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class MemberPromoteRequest(message.Message):
+    """Gives a member that follows a vote."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    ID: builtins.int
+    """Its number."""
+    def __init__(
+        self,
+        *,
+        ID: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["ID", b"ID"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class MemberPromoteResponse(message.Message):
+    """Answer to MemberPromoteRequest."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: builtins.int
+    MEMBERS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def header(self) -> ResponseHeader:
+        """Where and when."""
+
+    @builtins.property
+    def members(self) -> containers.RepeatedCompositeFieldContainer[Member]:
+        """All members."""
 
     def __init__(
         self,

@@ -51,6 +51,11 @@ class GatewayServiceStub(object):
                 request_serializer=suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.CheckDataPlaneRequest.SerializeToString,
                 response_deserializer=suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.CheckDataPlaneResponse.FromString,
                 _registered_method=True)
+        self.ListGateways = channel.unary_unary(
+                '/suanmesh.gateway.v1.GatewayService/ListGateways',
+                request_serializer=suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.ListGatewaysRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.ListGatewaysResponse.FromString,
+                _registered_method=True)
 
 
 class GatewayServiceServicer(object):
@@ -82,6 +87,13 @@ class GatewayServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListGateways(self, request, context):
+        """Lists the gateways of the node as they say that they are reached, so that callers know those that came later.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GatewayServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -99,6 +111,11 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.CheckDataPlane,
                     request_deserializer=suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.CheckDataPlaneRequest.FromString,
                     response_serializer=suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.CheckDataPlaneResponse.SerializeToString,
+            ),
+            'ListGateways': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListGateways,
+                    request_deserializer=suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.ListGatewaysRequest.FromString,
+                    response_serializer=suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.ListGatewaysResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -183,6 +200,33 @@ class GatewayService(object):
             '/suanmesh.gateway.v1.GatewayService/CheckDataPlane',
             suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.CheckDataPlaneRequest.SerializeToString,
             suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.CheckDataPlaneResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListGateways(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.gateway.v1.GatewayService/ListGateways',
+            suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.ListGatewaysRequest.SerializeToString,
+            suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.ListGatewaysResponse.FromString,
             options,
             channel_credentials,
             insecure,
