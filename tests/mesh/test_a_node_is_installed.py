@@ -80,8 +80,8 @@ def test_a_node_two_sites_and_a_user_on_four_machines(places: dict[str, Machine]
 def look_after(node: Machine, guiyang: Machine) -> None:
     """The pages on backups and on certificates, typed on the node that is there now."""
     context = "export SUANMESH_CONFIG=pilot/config.toml"
-    (backup,) = blocks("back-up-a-node.md")
-    node.type(backup)
+    for backup in blocks("back-up-a-node.md"):
+        node.type(backup)
     lasting, revoked, again, joined, rotated = (f"{context}\n{block}" for block in blocks("certificates.md"))
     assert "days" in node.type(lasting)
     assert "SUSPENDED" in node.type(revoked)

@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -26,12 +26,15 @@ from suanmesh_local.node import FACTS as TRIED_OUT
 from suanmesh_local.node_marks import FILE as NODE_ID
 from suanmesh_local.node_marks import kept_id
 from suanmesh_local.ports import noted_ports
+from suanmesh_local.sealed_backups import new_identity, require_recipients, seal
 from suanmesh_local.store_copies import CopyFailed, copy, places, settings_in
 from suanmesh_local.unit_files import ENVIRONMENT
 
 TRIES = 3
 """Members that may end while they send their copy, one after the other."""
 SUFFIX = ".partial"
+STAGED = "backup-in-the-clear"
+"""In a node's folder, while it is encrypted."""
 WARNING = (
     "it holds the authority's key and every secret of the node, unencrypted: whoever has it can be anybody; keep it as "
     "you would the node itself"
@@ -43,19 +46,64 @@ class Exists(Exception):
     """Something has the name of the backup already."""
 
 
-def main(folder: Path, target: Path) -> int:
-    """Save the node in `folder`, which may run, as the new folder `target`. Answers the exit status."""
+def main(folder: Path, target: Path, recipients: Sequence[str] = ()) -> int:
+    """Save the node in `folder`, which may run, as the new folder `target`; with `recipients` as a file for them alone.
+
+    Answers the exit status.
+    """
     try:
-        manifest = asyncio.run(save(folder, target))
-    except (*FAULTS, CopyFailed, Exists) as fault:
+        require_recipients(recipients)
+        manifest = asyncio.run(save_sealed(folder, target, recipients) if recipients else save(folder, target))
+    except (*FAULTS, CopyFailed, Exists, backups.NoBackup) as fault:
         print(f"suan node backup: {said_of(fault)}", file=sys.stderr)
         return 1
     size = sum(piece.size_bytes for piece in manifest.pieces.values())
     tell(
         "backup", f"{target}: {manifest.node} as of {manifest.create_time}, {len(manifest.pieces)} files, {size} bytes"
     )
-    tell("keys", WARNING)
+    tell("keys", f"only the holder of a key of {', '.join(recipients)} opens it" if recipients else WARNING)
     return 0
+
+
+def new_key(file: Path) -> int:
+    """Make a key that opens backups. Answers the exit status."""
+    try:
+        recipient = new_identity(file)
+    except OSError as fault:
+        print(f"suan node backup-key: {said_of(fault)}", file=sys.stderr)
+        return 1
+    tell("key", f"{file}: keep it away from the node and from its backups; without it they cannot be opened")
+    tell("recipient", recipient)
+    return 0
+
+
+async def save_sealed(folder: Path, target: Path, recipients: Sequence[str]) -> backups.Manifest:
+    """Save a node as one encrypted file; in the clear it lies in the node's own folder, until it is written.
+
+    Raises as `save`.
+    """
+    clear, partial = folder / STAGED, target.with_name(target.name + SUFFIX)
+    await asyncio.to_thread(_begin_sealed, clear, target, partial)
+    try:
+        manifest = await save(folder, clear)
+        await asyncio.to_thread(_finish_sealed, clear, target, partial, recipients)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, clear, ignore_errors=True)
+    return manifest
+
+
+def _begin_sealed(clear: Path, target: Path, partial: Path) -> None:
+    if target.exists():
+        raise Exists(f"{target} is there already")
+    private_folder(target.parent)
+    shutil.rmtree(clear, ignore_errors=True)  # of one that was killed
+    partial.unlink(missing_ok=True)
+
+
+def _finish_sealed(clear: Path, target: Path, partial: Path, recipients: Sequence[str]) -> None:
+    seal(clear, partial, recipients)
+    partial.rename(target)
+    _sync(target.parent)
 
 
 async def save(folder: Path, target: Path) -> backups.Manifest:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from suanmesh_etcd3 import CopyCheck, CopyTorn
 from suanmesh_kernel.private import write_private
+from suanmesh_kernel.texts import Text
 from suanmesh_local.findings import Finding
 from suanmesh_store.soundness import damage_of
 
@@ -24,6 +25,15 @@ READ_BYTES = 1 << 20
 
 class NoBackup(Exception):
     """A folder is no backup that this version can bring back; says on one line why."""
+
+
+class BackupRefused(NoBackup):
+    """A backup cannot be opened; `reason` is its code, and the text says why."""
+
+    def __init__(self, reason: str, text: Text) -> None:
+        super().__init__(f"{reason}: {text.en}")
+        self.reason = reason
+        self.text = text
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import socket
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
 
-from suanmesh_local.backups import MANIFEST, findings_of
+from suanmesh_local.backups import MANIFEST, NoBackup, findings_of
 from suanmesh_local.facts import FILE as FACTS
 from suanmesh_local.facts import read_facts
 from suanmesh_local.findings import Finding, told
 from suanmesh_local.format import OtherFormat, claim_format
 from suanmesh_local.identities import ETCD_ROOT_DIR
+from suanmesh_local.sealed_backups import opened
 from suanmesh_sdk.renewal import Life, life_of
 from suanmesh_store.soundness import damage_of
 
@@ -28,9 +30,18 @@ _SOFT = frozenset({"traces.sqlite"})
 """Begun anew by the process itself where they are damaged."""
 
 
-def main(folder: Path) -> int:
-    """Print what was found in a node's folder, or in a backup; exit status 1 where something is damaged or missing."""
-    return told(findings_of(folder) if (folder / MANIFEST).exists() else findings_in(folder))
+def main(folder: Path, identities: Path | None = None) -> int:
+    """Print what was found in a node's folder, or in a backup; exit status 1 where something is damaged or missing.
+
+    `identities` is the file with the keys of an encrypted one, which is decrypted where temporary files are.
+    """
+    if not folder.is_file():
+        return told(findings_of(folder) if (folder / MANIFEST).exists() else findings_in(folder))
+    try:
+        with opened(folder, identities, Path(tempfile.gettempdir()) / "suanmesh-check") as clear:
+            return told(findings_of(clear))
+    except (NoBackup, OSError) as fault:
+        return told([Finding("backup", "damaged", f"{folder}: {fault}")])
 
 
 def findings_in(folder: Path) -> Iterator[Finding]:

@@ -17,17 +17,22 @@ from suanmesh_local.facts import checked_facts, write_facts
 from suanmesh_local.identities import ETCD_ROOT_DIR
 from suanmesh_local.launcher import FAULTS, said_of, tell
 from suanmesh_local.node_marks import begin_generation
+from suanmesh_local.sealed_backups import opened
 from suanmesh_local.store_copies import CopyFailed, bring_back, places
 from suanmesh_local.tools import cache_dir, etcd_restorer
 from suanmesh_local.unit_files import write_files
 
 
-def main(backup: Path, folder: Path, host: str) -> int:
-    """Make the node that was saved in `backup` in `folder`; with a `host`, reached there. Answers the exit status."""
+def main(backup: Path, folder: Path, host: str, identities: Path | None = None) -> int:
+    """Make the node that was saved in `backup` in `folder`; with a `host`, reached there. Answers the exit status.
+
+    `identities` is the file with the keys of an encrypted one.
+    """
     try:
         require_unused(folder)
-        manifest = backups.require_whole(backup)
-        asyncio.run(restore(backup, manifest, folder, host))
+        with opened(backup, identities, folder) as clear:
+            manifest = backups.require_whole(clear)
+            asyncio.run(restore(clear, manifest, folder, host))
     except (*FAULTS, CopyFailed, backups.NoBackup) as fault:
         print(f"suan node restore: {said_of(fault)}", file=sys.stderr)
         return 1

@@ -12,7 +12,7 @@ from suanmesh_cli.main import suan
 from suanmesh_cli.names import LISTS, Name
 
 MACHINES = ("join-machine", "add-machine", "list-machines", "remove-machine")
-NODE_VERBS = ("init", "run", "check", "rotate", "backup", "restore", "upgrade", "prepare", *MACHINES)
+NODE_VERBS = ("init", "run", "check", "rotate", "backup", "backup-key", "restore", "upgrade", "prepare", *MACHINES)
 OF_NODES = {*(("node", verb) for verb in NODE_VERBS), ("site", "join"), ("site", "run")}
 LOCAL = {
     ("dev",),

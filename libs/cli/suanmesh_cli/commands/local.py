@@ -16,6 +16,11 @@ GATEWAY_PORT = 7443
 OVERLAP_DAYS = 30.0
 """As long as the certificates of users are good."""
 FOLDER = click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+IDENTITY = click.option(
+    "--identity",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="File with the key that opens an encrypted backup.",
+)
 
 
 @click.command()
@@ -173,26 +178,45 @@ def run_node(ctx: click.Context, folder: Path) -> None:
 
 
 @node.command()
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("build/dev"))
+@click.argument("folder", type=click.Path(path_type=Path), default=Path("build/dev"))
+@IDENTITY
 @click.pass_context
-def check(ctx: click.Context, folder: Path) -> None:
+def check(ctx: click.Context, folder: Path, identity: Path | None) -> None:
     """Look at a node's FOLDER, or at a backup: addresses, certificates, stores; say what is wrong, and what to do."""
     require_extra("server")
     from suanmesh_local import check as reading
 
-    ctx.exit(reading.main(folder))
+    ctx.exit(reading.main(folder, identity))
 
 
 @node.command()
 @FOLDER
 @click.argument("target", type=click.Path(path_type=Path))
+@click.option(
+    "--recipient",
+    "recipients",
+    multiple=True,
+    metavar="KEY",
+    help="Public key (age1...) of who may open it; TARGET then is one encrypted file. May be given several times.",
+)
 @click.pass_context
-def backup(ctx: click.Context, folder: Path, target: Path) -> None:
+def backup(ctx: click.Context, folder: Path, target: Path, recipients: tuple[str, ...]) -> None:
     """Save the node in FOLDER, which may run, as the new folder TARGET: etcd, every store, identities, settings."""
     require_extra("server")
     from suanmesh_local import backing_up
 
-    ctx.exit(backing_up.main(folder, target))
+    ctx.exit(backing_up.main(folder, target, recipients))
+
+
+@node.command("backup-key")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.pass_context
+def backup_key(ctx: click.Context, file: Path) -> None:
+    """Make a key that opens encrypted backups, as the new FILE, and say to whom they are to be encrypted."""
+    require_extra("server")
+    from suanmesh_local import backing_up
+
+    ctx.exit(backing_up.new_key(file))
 
 
 @node.command()
@@ -207,16 +231,17 @@ def upgrade(ctx: click.Context, folder: Path) -> None:
 
 
 @node.command()
-@click.argument("source", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.argument("source", type=click.Path(path_type=Path, exists=True))
 @FOLDER
 @click.option("--advertise", default="", metavar="HOST", help="Where the gateway is reached from now on.")
+@IDENTITY
 @click.pass_context
-def restore(ctx: click.Context, source: Path, folder: Path, advertise: str) -> None:
+def restore(ctx: click.Context, source: Path, folder: Path, advertise: str, identity: Path | None) -> None:
     """Make the node that was saved as SOURCE in the new folder FOLDER; the one that was saved must not run any more."""
     require_extra("server")
     from suanmesh_local import restoring
 
-    ctx.exit(restoring.main(source, folder, advertise))
+    ctx.exit(restoring.main(source, folder, advertise, identity))
 
 
 @node.command("rotate")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from suanmesh_kernel.texts import Explanation, Text
-from suanmesh_sdk.explained import belonging, bounds
+from suanmesh_sdk.explained import belonging, bounds, sealed_backups
 
 EXPLAINED: Final[dict[str, Explanation]] = {
     **bounds.EXPLAINED,
     **belonging.EXPLAINED,
+    **sealed_backups.EXPLAINED,
     "MESSAGE_MALFORMED": Explanation(
         "caller",
         Text(

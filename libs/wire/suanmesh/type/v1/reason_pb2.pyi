@@ -104,6 +104,14 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """UNAUTHENTICATED: the certificate of `name` was revoked; whoever it was issued to joins again."""
     REASON_CALLER_SUSPENDED: _Reason.ValueType  # 51
     """PERMISSION_DENIED: the party `name` that the caller acts for is suspended."""
+    REASON_BACKUP_KEY_MISSING: _Reason.ValueType  # 52
+    """FAILED_PRECONDITION: a backup is encrypted, and no key was given."""
+    REASON_BACKUP_KEY_WRONG: _Reason.ValueType  # 53
+    """PERMISSION_DENIED: a backup is encrypted to other keys than those that were given."""
+    REASON_BACKUP_TRUNCATED: _Reason.ValueType  # 54
+    """DATA_LOSS: an encrypted backup ends too early."""
+    REASON_BACKUP_ALTERED: _Reason.ValueType  # 55
+    """DATA_LOSS: an encrypted backup is not what was written."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a call was refused before it reached the service's own rules."""
@@ -190,3 +198,11 @@ REASON_CERTIFICATE_REVOKED: Reason.ValueType  # 50
 """UNAUTHENTICATED: the certificate of `name` was revoked; whoever it was issued to joins again."""
 REASON_CALLER_SUSPENDED: Reason.ValueType  # 51
 """PERMISSION_DENIED: the party `name` that the caller acts for is suspended."""
+REASON_BACKUP_KEY_MISSING: Reason.ValueType  # 52
+"""FAILED_PRECONDITION: a backup is encrypted, and no key was given."""
+REASON_BACKUP_KEY_WRONG: Reason.ValueType  # 53
+"""PERMISSION_DENIED: a backup is encrypted to other keys than those that were given."""
+REASON_BACKUP_TRUNCATED: Reason.ValueType  # 54
+"""DATA_LOSS: an encrypted backup ends too early."""
+REASON_BACKUP_ALTERED: Reason.ValueType  # 55
+"""DATA_LOSS: an encrypted backup is not what was written."""
