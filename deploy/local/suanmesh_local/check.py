@@ -51,7 +51,7 @@ def findings_in(folder: Path) -> Iterator[Finding]:
         return
     yield _format(folder)
     if (folder / FACTS).exists():
-        yield from _reached(folder)
+        yield from reached(folder)
     for certificate in sorted(folder.glob("**/cert.pem")):
         if certificate.parent.name == ETCD_ROOT_DIR:  # issued whenever it is needed
             continue
@@ -64,7 +64,7 @@ def findings_in(folder: Path) -> Iterator[Finding]:
         )
 
 
-def _reached(folder: Path) -> Iterator[Finding]:
+def reached(folder: Path) -> Iterator[Finding]:
     """Of a node that others join: whether they can."""
     try:
         facts = read_facts(folder)

@@ -8,9 +8,10 @@ import os
 import shlex
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
+from typing import NamedTuple
 
 from suanmesh.gateway.v1.gateway_service_pb2 import CheckDataPlaneRequest
 from suanmesh.gateway.v1.relay_service_pb2 import AwaitCallsRequest
@@ -100,8 +101,10 @@ async def _joined(text: str, name: str, folder: Path, host: str, port: int, offe
     text = unit_of.unit(name, getpass.getuser(), folder, folder / ENVIRONMENT, _program())
     write_private(unit, text.encode())
     common = load(Common, "SUANMESH_", environment | QUIET)
-    async with _answering(common, settings) as process:
-        reached = await _directions(process, settings)
+    reached = True
+    async for direction in _directions(common, settings):
+        _tell("ok" if direction.open else "failed", direction.what, direction.detail)
+        reached = reached and direction.open
     if reached:
         _tell("next", "start", f"suan site run {folder}, or systemctl link {unit} and start {unit.name}")
     return 0 if reached else 1
@@ -156,6 +159,23 @@ def _inwards(host: str, port: int) -> dict[str, str]:
     }
 
 
+class Direction(NamedTuple):
+    """A way that a site needs, as it was tried from its machine."""
+
+    open: bool
+    what: str
+    """`to the gateway`, `from the gateway`, `to sites/wuhu` ..."""
+    detail: str
+    """How it was found; where it fails, what to open."""
+
+
+async def directions_of(folder: Path) -> list[Direction]:
+    """Every direction that the site in `folder` needs, which has joined and may run. Raises Refusal, OSError."""
+    environment = dict(word.split("=", 1) for word in shlex.split((folder / ENVIRONMENT).read_text()))
+    settings = load(AgentSettings, "SUANMESH_AGENT_", environment)
+    return [each async for each in _directions(load(Common, "SUANMESH_", environment | QUIET), settings)]
+
+
 @asynccontextmanager
 async def _answering(common: Common, settings: AgentSettings) -> AsyncIterator[Process]:
     """The site's data plane for as long as it is tried: it answers health checks, and nothing else.
@@ -168,27 +188,28 @@ async def _answering(common: Common, settings: AgentSettings) -> AsyncIterator[P
     server = ServiceServer(process)
     try:
         if not settings.no_inbound:
-            try:
+            with suppress(OSError):
                 await server.listen(Listener(settings.data_listen))
-            except OSError:
-                _tell("ok", "to listen", f"{settings.data_listen} is taken, as by the agent of a site that runs")
         yield process
     finally:
         await server.stop(0)
         await process.close()
 
 
-async def _directions(process: Process, settings: AgentSettings) -> bool:
-    """Try each, and say which fails and what to open."""
-    inwards = [await _inwards_from(process, gateway, settings) for gateway in settings.gateway.split(",")]
-    async with site_of.mesh_of(process, settings) as mesh:
-        sites = (await mesh.registry.ListSites(ListSitesRequest(page_size=SITES_TRIED_MAX))).sites
-        others = [each for each in sites if each.data_endpoint and each.name != f"sites/{settings.site}"]
-        tried = [await _reaches(mesh, each.name, each.data_endpoint) for each in others]
-    return all(inwards) and all(tried)
+async def _directions(common: Common, settings: AgentSettings) -> AsyncIterator[Direction]:
+    """Try each."""
+    known = site_of.known_gateways(settings)
+    async with _answering(common, settings) as process:
+        for gateway in known.addresses:
+            yield await _inwards_from(process, gateway, settings)
+        async with site_of.mesh_of(process, settings, known) as mesh:
+            sites = (await mesh.registry.ListSites(ListSitesRequest(page_size=SITES_TRIED_MAX))).sites
+            for each in sites:
+                if each.data_endpoint and each.name != f"sites/{settings.site}":
+                    yield await _reaches(mesh, each.name, each.data_endpoint)
 
 
-async def _inwards_from(process: Process, gateway: str, settings: AgentSettings) -> bool:
+async def _inwards_from(process: Process, gateway: str, settings: AgentSettings) -> Direction:
     """Whether a gateway is reached, and calls come from it to this site, for logs and data."""
     try:
         async with process.mesh(OneAddress(gateway), via="gateway") as mesh:
@@ -196,47 +217,41 @@ async def _inwards_from(process: Process, gateway: str, settings: AgentSettings)
                 return await _is_carried(mesh, gateway)
             return await _is_reached(mesh, gateway, settings.data_endpoint)
     except Unavailable as refusal:
-        _tell("failed", "to the gateway", f"{gateway} is not reached ({refusal.reason}): open outgoing TCP to it")
-        return False
+        problem = f"{gateway} is not reached ({refusal.reason}): open outgoing TCP to it"
+        return Direction(False, "to the gateway", problem)
 
 
-async def _is_reached(mesh: Mesh, gateway: str, endpoint: str) -> bool:
+async def _is_reached(mesh: Mesh, gateway: str, endpoint: str) -> Direction:
     """Whether a gateway reaches the data plane that listens here."""
     answer = await mesh.gateway.CheckDataPlane(CheckDataPlaneRequest(endpoint=endpoint))
     if answer.reached:
-        _tell("ok", "from the gateway", f"{gateway} reaches this site at {endpoint}")
-        return True
+        return Direction(True, "from the gateway", f"{gateway} reaches this site at {endpoint}")
     problem = f"{gateway} does not reach {endpoint}: open incoming TCP to port {endpoint.rpartition(':')[2]}"
     remedies = "advertise another address, or join with --no-inbound where nothing can be opened"
-    _tell("failed", "from the gateway", f"{problem}, {remedies}")
-    return False
+    return Direction(False, "from the gateway", f"{problem}, {remedies}")
 
 
-async def _is_carried(mesh: Mesh, gateway: str) -> bool:
+async def _is_carried(mesh: Mesh, gateway: str) -> Direction:
     """Whether a gateway takes a stream from here, over which calls will come. Raises Unavailable."""
     try:
         async for _ in mesh.relay.AwaitCalls(AwaitCallsRequest(), timeout=REACH_S):
             break
     except (Unimplemented, DeadlineExceeded) as refusal:
-        _tell("failed", "from the gateway", f"{gateway} carries no calls to this site ({refusal.reason})")
-        return False
+        return Direction(False, "from the gateway", f"{gateway} carries no calls to this site ({refusal.reason})")
     streams = "calls come over streams that this site opens (--no-inbound)"
-    _tell("ok", "from the gateway", f"not tried inwards from {gateway}: {streams}")
-    return True
+    return Direction(True, "from the gateway", f"not tried inwards from {gateway}: {streams}")
 
 
-async def _reaches(mesh: Mesh, site: str, endpoint: str) -> bool:
+async def _reaches(mesh: Mesh, site: str, endpoint: str) -> Direction:
     """Whether another site's data plane answers here, from which data will be fetched."""
     if endpoint == RELAY:
-        _tell("ok", f"to {site}", "the gateway carries calls to it")
-        return True
+        return Direction(True, f"to {site}", "the gateway carries calls to it")
     try:
         await mesh.agent_channel(endpoint, site=site).unary_unary(HEALTH)(b"", timeout=REACH_S)
     except Refusal as refusal:
-        _tell("failed", f"to {site}", f"{endpoint} is not reached ({refusal.reason}): open outgoing TCP to it")
-        return False
-    _tell("ok", f"to {site}", f"it answers at {endpoint}")
-    return True
+        problem = f"{endpoint} is not reached ({refusal.reason}): open outgoing TCP to it"
+        return Direction(False, f"to {site}", problem)
+    return Direction(True, f"to {site}", f"it answers at {endpoint}")
 
 
 def _tell(state: str, what: str, detail: str) -> None:

@@ -83,6 +83,32 @@ async def test_the_direction_that_fails_is_named(town: Town, tmp_path: Path) -> 
     assert (status, f"open incoming TCP to port {port}" in said, "--no-inbound" in said) == (1, True, True), said
 
 
+async def test_the_doctor_tells_which_ways_are_open(town: Town, tmp_path: Path) -> None:
+    """An owner whose firewall was changed would find out by jobs whose logs never come."""
+    invite = invite_text(town.address, NODE, await join_token(town))
+    home, port = tmp_path / "owner", str(free_ports(1)[0])
+    joined = await typed(home, "site", "join", invite, "guiyang", "--port", port, "--advertise", "127.0.0.1")
+    assert joined[0] == 0, joined
+    context = (
+        f'[contexts.test]\ngateway = "127.0.0.1:1,{town.address}"\nnode = "test"\nca = "guiyang/identity/ca.pem"\n'
+    )
+    await asyncio.to_thread((home / "suanmesh.toml").write_text, context)
+
+    _, said = await typed(home, "doctor")
+    assert f"ok       gateway      {town.address} of test is reached from here" in said
+    assert "warning  gateway      127.0.0.1:1 of test is not reached from here" in said
+    assert f"ok       site         guiyang, from the gateway: {town.address} reaches this site at" in said
+
+    settings = home / "guiyang" / "agent.env"
+    elsewhere = await asyncio.to_thread(settings.read_text)
+    await asyncio.to_thread(
+        settings.write_text, elsewhere.replace(f"ENDPOINT=127.0.0.1:{port}", "ENDPOINT=127.0.0.1:1")
+    )
+    _, said = await typed(home, "doctor")
+    assert "warning  site         guiyang, from the gateway" in said
+    assert "open incoming TCP to port 1" in said
+
+
 async def test_a_site_that_nobody_reaches_joins_all_the_same(town: Town, tmp_path: Path) -> None:
     """Behind a NAT there is no port to open: its owner must not be asked for one, and be told what is not tried."""
     invite = invite_text(town.address, NODE, await join_token(town))

@@ -50,11 +50,14 @@ def dev(ctx: click.Context, sites: int, replicas: int, data_dir: Path | None, sl
 @click.command()
 @click.pass_context
 def doctor(ctx: click.Context) -> None:
-    """Say what this machine lacks for a mesh, and what to do about it."""
+    """Say what this machine lacks for a mesh, and what to do about it; of contexts, and of nodes and sites whose
+    folders are here, whether they are reached.
+    """
     require_extra("agent")
+    from suanmesh_agent.joining import directions_of
     from suanmesh_local import doctor as examination
 
-    ctx.exit(examination.main())
+    ctx.exit(examination.main(directions_of))
 
 
 @click.group(cls=Verbs)
