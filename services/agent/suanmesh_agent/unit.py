@@ -43,8 +43,9 @@ DevicePolicy=closed
 DeviceAllow=/dev/loop-control rw
 DeviceAllow=block-loop rw
 ProtectKernelLogs=yes
-CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_KILL CAP_MKNOD CAP_SETGID CAP_SETPCAP CAP_SETUID
-CapabilityBoundingSet=CAP_SYS_ADMIN CAP_SYS_CHROOT CAP_SYS_PTRACE CAP_SYS_RESOURCE
+ProtectKernelTunables=yes
+CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_KILL CAP_SETGID CAP_SETPCAP CAP_SETUID
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_SYS_ADMIN CAP_SYS_RESOURCE
 """
 CONTROL_GROUPS = " /sys/fs/cgroup"
 INSTALL = """
