@@ -55,6 +55,8 @@ class Pool(Enum):
     """Answered many times: they may be open for days."""
     SENDING = "SENDING"
     """Streams that the caller sends on: of each a whole message may come that nobody asked for."""
+    RELAYED = "RELAYED"
+    """Such streams that carry calls to a site: no message of one is waited for before there is a call for it."""
     PROBES = "PROBES"
     """Health checks and reflection."""
 
@@ -81,6 +83,7 @@ class Limits:
             Pool.CALLS: Occupancy(calls(common)),
             Pool.STREAMS: Occupancy(streams(common)),
             Pool.SENDING: Occupancy(streams(common, sending=True)),
+            Pool.RELAYED: Occupancy(relayed(common)),
             Pool.PROBES: Occupancy(probes()),
         }
         self.probe = Reading(PROBE_BYTES_MAX, self.certified.message_bytes_core, Patience(PROBE_S_MAX))
@@ -93,7 +96,7 @@ class Limits:
         obstacle = self._pools[pool].take(holder)
         if obstacle is not None:
             bounds = self._pools[pool].bounds
-            what = "STREAMS" if pool in (Pool.STREAMS, Pool.SENDING) else "CALLS"
+            what = "CALLS" if pool in (Pool.CALLS, Pool.PROBES) else "STREAMS"
             _refuse(obstacle, holder, f"{what}_OF_CALLER_MAX", bounds, f"{what.lower()} under way")
 
     def reading(self, pool: Pool, holder: Holder) -> Reading:
@@ -135,10 +138,13 @@ def calls(common: Common) -> Bounds:
 
 def streams(common: Common, *, sending: bool = False) -> Bounds:
     """Of streams, or of those that the caller sends on; half are kept for agents, which have a few each for good."""
-    if not sending:
-        return _shared(common.streams_max, common.streams_per_caller_max, common.open_calls_max, agents=0.5)
-    of_agent = common.sending_streams_per_agent_max
-    bounds = _shared(common.streams_max, common.sending_streams_per_caller_max, common.open_calls_max, agents=0.5)
+    per_caller = common.sending_streams_per_caller_max if sending else common.streams_per_caller_max
+    return _shared(common.streams_max, per_caller, common.open_calls_max, agents=0.5)
+
+
+def relayed(common: Common) -> Bounds:
+    """Of streams on which calls are carried to sites."""
+    bounds, of_agent = streams(common, sending=True), common.relayed_streams_per_agent_max
     return replace(bounds, per_caller_of={**bounds.per_caller_of, CallerClass.AGENT: of_agent})
 
 

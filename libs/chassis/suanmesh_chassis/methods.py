@@ -160,7 +160,9 @@ def _pool(part: Served | Forwarded, shape: Shape) -> Pool:
         return Pool.PROBES
     if shape is Shape.UNARY:
         return Pool.CALLS
-    return Pool.STREAMS if shape is Shape.SERVER_STREAM else Pool.SENDING
+    if shape is Shape.SERVER_STREAM:
+        return Pool.STREAMS
+    return Pool.RELAYED if isinstance(part, Served) and part.relays else Pool.SENDING
 
 
 def _handler(part: Served, name: str, descriptor: MethodDescriptor) -> Any:

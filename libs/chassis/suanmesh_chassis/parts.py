@@ -41,6 +41,8 @@ class Served:
     """Whether its calls are counted apart from all others, as health checks are."""
     reads_ahead: bool = False
     """Whether of callers' streams the next message is read while one is worked on: for those that bring much."""
+    relays: bool = False
+    """Whether the streams that callers send on carry calls to them, of which an agent may have many."""
 
 
 class RawForwarder(Protocol):

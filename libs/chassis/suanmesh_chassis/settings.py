@@ -76,7 +76,7 @@ class Common:
     """Most of them of one user or agent."""
     sending_streams_per_caller_max: int = 4
     """Most streams of one user or agent that it sends on."""
-    sending_streams_per_agent_max: int = 64
+    relayed_streams_per_agent_max: int = 64
     """Most of one agent: a site that only dials out serves each call to it on one, in frames of 129 KiB."""
     calls_per_connection_max: int = 32
     """Most calls and streams under way on one connection to a gateway; what is more waits at the caller. More than the

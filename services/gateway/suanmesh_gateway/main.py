@@ -25,7 +25,7 @@ async def build(context: ServiceContext[GatewaySettings]) -> Parts:
     own = [
         Served(OWN, GatewayService(store, context.mesh)),
         Served(OTLP, TraceReceiver(store), OTLP_SEMANTICS),
-        Served(RELAYED, RelayService(relay)),
+        Served(RELAYED, RelayService(relay), relays=True),
     ]
     sites = Forwarded(SITES, SiteForwarder(context.mesh, SITES, context.clock, relay), reads_ahead=True)
     return Parts(

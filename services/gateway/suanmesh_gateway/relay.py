@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
+from contextlib import contextmanager
 from itertools import count
 
 import structlog
@@ -35,6 +36,7 @@ class Relay:
         self._lines: dict[str, asyncio.Queue[str]] = {}
         self._calls: dict[str, _Carried] = {}
         self._under_way: Counter[str] = Counter()
+        self._opening: Counter[str] = Counter()
         self._ids = count(1)
 
     async def awaited(self, site: str) -> AsyncGenerator[str, None]:
@@ -59,6 +61,23 @@ class Relay:
             if self._lines.get(site) is line:
                 del self._lines[site]
                 log.info("site not connected any more", site=site)
+
+    @contextmanager
+    def opening(self, site: str) -> Iterator[None]:
+        """A block in which an agent says which call it takes: there is room for as many as wait for it.
+
+        Raises NotFound (`CALL_UNKNOWN`): of a stream that nobody has asked for no message is waited for.
+        """
+        waiting = sum(call.site == site and not call.taken.is_set() for call in self._calls.values())
+        if self._opening[site] >= waiting:
+            raise NotFound("CALL_UNKNOWN", f"no call to {site} waits here", name=site)
+        self._opening[site] += 1
+        try:
+            yield
+        finally:
+            self._opening[site] -= 1
+            if not self._opening[site]:
+                del self._opening[site]
 
     async def served(
         self, site: str, call_id: str, answers: AsyncIterator[pb.ServeCallRequest]

@@ -33,7 +33,8 @@ class RelayService:
         self, requests: AsyncIterator[pb.ServeCallRequest], call: Call
     ) -> AsyncGenerator[pb.ServeCallResponse, None]:
         """One of them."""
-        first = await anext(requests, pb.ServeCallRequest())
+        with self._relay.opening(call.site):
+            first = await anext(requests, pb.ServeCallRequest())
         async with aclosing(self._relay.served(call.site, first.call, requests)) as frames:
             async for frame in frames:
                 yield frame

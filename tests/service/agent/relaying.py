@@ -59,7 +59,7 @@ class RelayGateway:
         self._server = ServiceServer(self._process)
         mesh = self.node.mesh("", caller=service_id(NODE, "gateway"), resolver=_Behind(self))
         parts: list[Served | Forwarded] = [
-            Served(RELAYED, RelayService(self.relay)),
+            Served(RELAYED, RelayService(self.relay), relays=True),
             Forwarded(SITES, SiteForwarder(mesh, SITES, self.node.clock, self.relay), reads_ahead=True),
             only(_Registry(), REGISTRY),
         ]

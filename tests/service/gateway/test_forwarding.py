@@ -117,7 +117,7 @@ async def town(tmp_path: Path) -> AsyncIterator[Town]:
         parts: list[Served | Forwarded] = [
             Served(OWN, GatewayService(traces, mesh)),
             Served(OTLP, TraceReceiver(traces), OTLP_SEMANTICS),
-            Served(RELAYED, RelayService(Relay())),
+            Served(RELAYED, RelayService(Relay()), relays=True),
             Forwarded(REGISTRY, forwarder),
             Forwarded(SCHEDULER, forwarder),
             Forwarded(ACCOUNTING, forwarder),

@@ -209,6 +209,13 @@ async def test_a_stream_serves_the_site_of_its_certificate_alone(gateway: RelayG
         caller.cancel()
 
 
+async def test_of_a_stream_that_no_call_waits_for_no_message_is_taken(gateway: RelayGateway) -> None:
+    """A site that was taken over opens as many as it may, and has the gateway gather the largest message on each."""
+    stream: Any = gateway.mesh(A).relay.ServeCall()
+    with pytest.raises(NotFound, match="CALL_UNKNOWN"):
+        await stream.read()
+
+
 async def test_of_a_stream_that_nobody_reads_little_waits(node: LoopbackNode) -> None:
     """A slow reader must hold up the site that sends, and never fill the memory of a gateway that all share."""
     async with RelayGateway(node, stream_stall_s=0.5) as gateway:

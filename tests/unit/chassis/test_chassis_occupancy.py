@@ -177,3 +177,17 @@ def test_answers_that_nobody_reads_are_bounded() -> None:
     for share in (second, third):
         share.leave()
     assert limits.taken(Pool.CALLS) == 1
+
+
+def test_only_calls_to_a_site_give_its_agent_many_streams_to_send_on() -> None:
+    """On each a whole message may come unasked: a site that was taken over would fill the memory of the registry."""
+    common = Common()
+    limits = Limits(common)
+    for pool, most in (
+        (Pool.SENDING, common.sending_streams_per_caller_max),
+        (Pool.RELAYED, common.relayed_streams_per_agent_max),
+    ):
+        for _ in range(most):
+            limits.admit(pool, AGENT)
+        with pytest.raises(ResourceExhausted, match="STREAMS_OF_CALLER_MAX"):
+            limits.admit(pool, AGENT)
