@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from suanmesh_etcd3 import Client, Compare, EtcdError, Op
 from suanmesh_kernel.private import write_private
 from suanmesh_local.control_plane import ControlPlane, NotReady
+from suanmesh_local.facts import NodeFacts
+from suanmesh_store.layout import RENEWING
 
 REQUEST = "upgrade.request"
 PROGRESS = "upgrade.json"
+ALONE_S = 30
+"""How long a machine whose renewal was killed keeps others waiting, seconds."""
 
 
 @dataclass(slots=True)
@@ -37,18 +42,48 @@ def order(names: Sequence[str], leading: Collection[str]) -> list[str]:
     return [*standing_by, *led, *filter(_is_gateway, names)]
 
 
-async def roll(node: ControlPlane, progress: Progress) -> None:
-    """Renew every service of a node; the next only once the one before serves. Where one does not, the rest stays."""
+async def roll(node: ControlPlane, progress: Progress, *, tell: Callable[[str], None] = lambda name: None) -> None:
+    """Renew every service of a node; the next only once the one before serves. Where one does not, the rest stays.
+
+    Of a node on several machines one is renewed at a time: the others' instances serve meanwhile.
+    """
     try:
-        leading = {await node.leader_of(area) for area in {_area(name) for name in node.services} - {"gateway"}}
-        for name in order(list(node.services), leading):
-            await node.renew(name)
-            progress.renewed.append(name)
-            _write(node.folder, progress)
-    except NotReady as fault:
+        async with node.etcd_client() as client, alone(client, node.facts):
+            await _roll(node, progress, tell)
+    except (NotReady, EtcdError) as fault:
         progress.problem = str(fault)
     progress.ended = True
     _write(node.folder, progress)
+
+
+async def _roll(node: ControlPlane, progress: Progress, tell: Callable[[str], None]) -> None:
+    leading = {await node.leader_of(area) for area in {_area(name) for name in node.services} - {"gateway"}}
+    for name in order(list(node.services), leading):
+        await node.renew(name)
+        progress.renewed.append(name)
+        _write(node.folder, progress)
+        tell(name)
+
+
+@asynccontextmanager
+async def alone(client: Client, facts: NodeFacts) -> AsyncIterator[None]:
+    """While no other machine of the node is renewed. Raises NotReady where one is, EtcdError."""
+    if not facts.is_spread:
+        yield
+        return
+    lease = await client.lease(ALONE_S)
+    try:
+        free = [Compare.create_revision(RENEWING, "=", 0)]
+        taken = await client.txn(free, [Op.put(RENEWING, facts.host.encode(), lease=lease.id)])
+        if not taken.succeeded:
+            held = await client.get(RENEWING)
+            raise NotReady(
+                f"{held.value.decode() if held else 'another machine'} is being renewed: one after the other"
+            )
+        yield
+    finally:
+        with suppress(EtcdError):
+            await lease.revoke()
 
 
 def taken_request(folder: Path) -> Progress | None:

@@ -61,13 +61,18 @@ class Started:
     """File with its settings."""
 
 
+def unit_name(node: str, process: str) -> str:
+    """What the unit of a node's process is called."""
+    return f"suanmesh-{node}-{process.replace('_', '-')}.service"
+
+
 def units(node: str, user: str, folder: Path, processes: Sequence[Started]) -> Mapping[str, str]:
     """The units of a node's processes, run as `user`, by file name; all may write in the node's `folder` alone.
 
     Services come after etcd. Each tries again by itself while what it needs is not there.
     """
     target = f"suanmesh-{node}.target"
-    names = {each.name: f"suanmesh-{node}-{each.name.replace('_', '-')}.service" for each in processes}
+    names = {each.name: unit_name(node, each.name) for each in processes}
     after = "".join(f" {name}" for of, name in names.items() if of.startswith(ETCD))
     template = SERVICE + systemd.SHUT_IN + INSTALL
     made = {target: TARGET.format(description=f"Suanmesh node {node}", services=" ".join(names.values()))}

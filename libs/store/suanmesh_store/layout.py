@@ -10,6 +10,7 @@
     /suanmesh/keys/<area>/<fingerprint>               each instance         until its window has passed
     /suanmesh/node/marks/node                         founding, restoring   until the next restore
     /suanmesh/node/machines/node                      adding, removing      until the next restore
+    /suanmesh/node/renewing                           renewing a machine    while it is renewed
 
 Whoever needs a further collection adds a line here. etcd itself keeps a service to what `written_by` says of its area;
 within the holds, who owns which is kept by the services alone, because etcd grants prefixes and the area comes last.
@@ -46,6 +47,8 @@ ROOT = "/suanmesh"
 HOLDS = f"{ROOT}/holds/"
 KEYS = f"{ROOT}/keys/"
 ALIVE = f"{ROOT}/registry/alive/"
+RENEWING = f"{ROOT}/node/renewing"
+"""Which machine of a node is being renewed."""
 _HOLDERS = frozenset({"scheduler", "network_orchestrator", "accounting"})
 """Who puts holds; the scheduler detaches them at the commit, and its lease takes them along when it ends."""
 
