@@ -42,8 +42,8 @@ test-faults: setup ## Run every combination of victim and step
 test-attack: setup ## Run the floods and probes of a hostile caller or task
 	@$(BIN)/python -m pytest -m attack tests
 
-test-day: setup ## Play a researcher's day with 500 MB and 30,000 files, by the command line and by a program
-	@$(BIN)/python -m pytest -m day --durations=0 tests/mesh/test_a_day.py
+test-day: setup ## Play a researcher's day with 500 MB and 30,000 files, by the command line and by a program, and an array of 10,000 tasks
+	@$(BIN)/python -m pytest -m day --durations=0 tests/mesh/test_a_day.py tests/scenario/test_large_arrays.py
 
 test-upgrade: setup ## Renew every service and agent from an older version to this one, while jobs run and calls come
 	@$(BIN)/python -m pytest -m upgrade --durations=0 tests/mesh

@@ -36,10 +36,9 @@ def main() -> int:
         if not job.succeeded:
             print(job.reason())
             return 1
-        names = [(parameter.name, parameter.values) for parameter in job.message.task.parameters]
         losses = {index: float(job.log(index)) for index in range(job.message.task.count)}
-        for index, loss in losses.items():
-            print(index, {name.lower(): values[index] for name, values in names}, f"{loss:.6f}")
+        for task in job.tasks():
+            print(task.result.index, dict(task.parameters), f"{losses[task.result.index]:.6f}")
         best = min(losses, key=losses.__getitem__)
         print("best:", b"".join(mesh.data.read(job.results()["losses"], f"task-{best}/loss.json")).decode())
     return 0

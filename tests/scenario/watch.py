@@ -90,7 +90,7 @@ class WatchedKeyspace(MemoryKeyspace):
         if now in PLACEMENT_ENDS:
             self._taken.pop(name, None)
         else:
-            count = max(1, placement.work.count)
+            count = sum(run.tasks for leg in placement.legs for run in leg.hosts)
             self._taken[name] = (placement.site, placement.work.ask.cpu_milli * count)
 
     def _room(self) -> None:

@@ -15,6 +15,7 @@ import yaml
 
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_kernel.texts import Text
+from suanmesh_sdk.parameters import parameter_of
 
 Wrong = Callable[[Any, str, Text], InvalidArgument]
 """The refusal of what stands at a node, in a field."""
@@ -94,7 +95,7 @@ SHORT_TEXTS: Mapping[str, Text] = {
 }
 """What may stand at the top of a file beside the contract's own fields."""
 SHORT = frozenset((*WITHIN, *OF_VARIANT, *OTHERS, "setup", "workdir"))
-TASKS_MAX = 1000
+TASKS_MAX = 10_000
 _RANGE = re.compile(r"(-?\d{1,15})\.\.(-?\d{1,15})(?:\.\.(\d{1,15}))?", re.ASCII)
 _HOLE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*(?:\|([^{}]*))?\}\}")
 _BEGIN, _END = "\ue000", "\ue001"
@@ -235,18 +236,8 @@ class Forms:
                 )
                 raise self._wrong(key, "array", many)
         columns = zip(*itertools.product(*axes), strict=True)
-        parameters = [
-            _mapping(
-                name,
-                [
-                    (_word("name", name), _word(str(name.value).upper(), name)),
-                    (_word("values", name), _sequence(name, [_word(value, name) for value in column])),
-                ],
-            )
-            for (name, _), column in zip(node.value, columns, strict=True)
-        ]
-        number = yaml.ScalarNode(_TAG + "int", str(count), key.start_mark, key.end_mark)
-        return [(_word("count", key), number), (_word("parameters", key), _sequence(key, parameters))]
+        parameters = [_parameter(name, list(column)) for (name, _), column in zip(node.value, columns, strict=True)]
+        return [(_word("count", key), _number(count, key)), (_word("parameters", key), _sequence(key, parameters))]
 
     def _values(self, node: yaml.Node, field: str) -> list[str]:
         """A list of values, or a range such as `1..10` or `0..100..25`, both ends among them."""
@@ -280,6 +271,25 @@ def _named(key: yaml.Node, name: str) -> bool:
 
 def _word(text: str, at: yaml.Node) -> yaml.ScalarNode:
     return yaml.ScalarNode(_TAG + "str", text, at.start_mark, at.end_mark)
+
+
+def _number(value: int, at: yaml.Node) -> yaml.ScalarNode:
+    return yaml.ScalarNode(_TAG + "int", str(value), at.start_mark, at.end_mark)
+
+
+def _parameter(name: yaml.ScalarNode, values: Sequence[str]) -> yaml.MappingNode:
+    """The contract's parameter that has these values for the tasks in their order."""
+    made = parameter_of(str(name.value).upper(), values)
+    pairs: list[Pair] = [(_word("name", name), _word(made.name, name))]
+    if made.each:
+        pairs.append((_word("each", name), _number(made.each, name)))
+    if made.values:
+        pairs.append((_word("values", name), _sequence(name, [_word(value, name) for value in made.values])))
+    else:
+        parts = ((field, getattr(made.range, field)) for field in ("first", "step", "count"))
+        span = _mapping(name, [(_word(field, name), _number(value, name)) for field, value in parts])
+        pairs.append((_word("range", name), span))
+    return _mapping(name, pairs)
 
 
 def _sequence(at: yaml.Node, nodes: Sequence[yaml.Node]) -> yaml.SequenceNode:

@@ -15,6 +15,7 @@ from suanmesh.scheduler.v1 import job_pb2
 from suanmesh_client.texts import refusal
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_kernel.texts import Text
+from suanmesh_sdk.parameters import parameter_of
 from suanmesh_sdk.workdir import WHEELS, unpack
 
 MIB = 1 << 20
@@ -201,7 +202,7 @@ def _tasks(task: job_pb2.TaskSpec, job: Job) -> None:
         task.retry.backoff_s = _whole("retry.backoff", Decimal(str(job.retry.backoff.total_seconds())))
         task.retry.exit_statuses.extend(job.retry.exit_statuses)
     for name, values in job.parameters.items():
-        task.parameters.add(name=name.upper(), values=[str(value) for value in values])
+        task.parameters.append(parameter_of(name.upper(), [str(value) for value in values]))
 
 
 def _constrain(constraints: job_pb2.Constraints, job: Job) -> None:

@@ -108,8 +108,10 @@ class Meter:
         (self._wake if any(look.over for _, look in looks) else self._more).set()
 
     def _record_task(self, placement: str, task: int, look: TaskLook, held: Allotment, traceparent: str) -> None:
+        if look.start_time is None:
+            return
         mark = self._journal.meter(placement, task)
-        if look.start_time is None or (mark and mark.final):
+        if mark and mark.final:
             return
         start_ns = _ns(look.start_time)
         now = amounts(look.usage, held)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from functools import partial
 
 import structlog
@@ -340,18 +340,22 @@ class Steps:
         await self._engine.cancel(task_looks.keys_to_end(carried.placement))
 
     async def _meter_run(self, placement: placement_pb2.Placement) -> None:
+        ended: set[int] = set()
+        """Tasks that the meter has the last of."""
         while True:
             await asyncio.sleep(self._meter_every_s)
-            await self._record(placement, over=False)
+            ended |= await self._record(placement, over=False, but=ended)
 
-    async def _record(self, placement: placement_pb2.Placement, *, over: bool) -> None:
-        looks = await task_looks.metered(self._engine, placement, over=over)
+    async def _record(self, placement: placement_pb2.Placement, *, over: bool, but: Container[int] = ()) -> set[int]:
+        """Meter the tasks that are not in `but`; those of which nothing more comes."""
+        looks = await task_looks.metered(self._engine, placement, over=over, but=but)
         await self._meter.record_tasks(
             placement.name, looks, wire.held_of(placement), traceparent=placement.traceparent
         )
+        return {index for index, look in looks if look.over}
 
     async def _ending(self, carried: Carried) -> Ending:
-        looks = [runs.newest for runs in await task_looks.runs_of(self._engine, carried.placement)]
+        looks = [runs.newest for runs in (await task_looks.runs_of(self._engine, carried.placement)).values()]
         keep_going = wire.work_from(carried.placement).keep_going
         lost = carried.counts_as_lost
         if carried.to_stop and not (carried.placement.stop_requested or lost):  # nobody takes results of it any more

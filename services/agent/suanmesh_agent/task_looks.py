@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from suanmesh.scheduler.v1 import placement_pb2
 from suanmesh_agent import wire
 from suanmesh_agent.domain.retrying import Retrying, Runs, with_setup
@@ -12,7 +14,8 @@ from suanmesh_kernel.names import last
 
 def first_keys(placement: placement_pb2.Placement) -> list[TaskKey]:
     """The first run of each task, in their order."""
-    return [TaskKey(last(placement.name), index) for index in range(max(1, placement.work.count))]
+    name = last(placement.name)
+    return [TaskKey(name, index) for index in range(max(1, placement.work.count))]
 
 
 def all_keys(placement: placement_pb2.Placement) -> list[TaskKey]:
@@ -27,19 +30,26 @@ def keys_to_end(placement: placement_pb2.Placement) -> list[TaskKey]:
     return [*setup, *all_keys(placement)]
 
 
-async def runs_of(engine: Engine, placement: placement_pb2.Placement) -> list[Runs]:
-    """All runs of each task, in the tasks' order."""
-    looks = await engine.inspect(all_keys(placement))
-    each = placement.work.retry.times + 1
-    return [Runs.of(looks[begin : begin + each]) for begin in range(0, len(looks), each)]
+async def runs_of(engine: Engine, placement: placement_pb2.Placement, but: Container[int] = ()) -> dict[int, Runs]:
+    """All runs of each task by its index, in the tasks' order, without those in `but`.
+
+    What has not been run again so often was not run again more often: of many tasks few are asked for twice.
+    """
+    keys = [key for key in first_keys(placement) if key.index not in but]
+    found = {key.index: [look] for key, look in zip(keys, await engine.inspect(keys), strict=True)}
+    for _ in range(placement.work.retry.times):
+        keys = [key.again() for key in keys if found[key.index][-1].state is not TaskState.ABSENT]
+        if not keys:
+            break
+        for key, look in zip(keys, await engine.inspect(keys), strict=True):
+            found[key.index].append(look)
+    return {index: Runs.of(looks) for index, looks in found.items()}
 
 
 async def newest_keys(engine: Engine, placement: placement_pb2.Placement) -> list[TaskKey]:
     """The newest run of each task."""
-    runs = await runs_of(engine, placement)
-    return [
-        TaskKey(key.placement, key.index, run.retries) for key, run in zip(first_keys(placement), runs, strict=True)
-    ]
+    name, runs = last(placement.name), await runs_of(engine, placement)
+    return [TaskKey(name, index, run.retries) for index, run in runs.items()]
 
 
 async def results(engine: Engine, placement: placement_pb2.Placement, *, over: bool) -> list[placement_pb2.TaskResult]:
@@ -47,20 +57,23 @@ async def results(engine: Engine, placement: placement_pb2.Placement, *, over: b
     retrying = wire.retrying_of(placement)
     return [
         wire.result_to(index, run.newest, run.retries, again=not over and _again(retrying, run))
-        for index, run in enumerate(await runs_of(engine, placement))
+        for index, run in (await runs_of(engine, placement)).items()
         if run.newest.state is not TaskState.ABSENT
     ]
 
 
-async def metered(engine: Engine, placement: placement_pb2.Placement, *, over: bool) -> list[tuple[int, TaskLook]]:
-    """What is metered of each, by its index; the last of one that is to be run again is still to come.
+async def metered(
+    engine: Engine, placement: placement_pb2.Placement, *, over: bool, but: Container[int] = ()
+) -> list[tuple[int, TaskLook]]:
+    """What is metered of each, without those in `but`, by its index; the last of one that is to be run again is still
+    to come.
 
     What the setup has used is the first task's.
     """
     retrying = wire.retrying_of(placement)
-    found = enumerate(await runs_of(engine, placement))
+    found = (await runs_of(engine, placement, but)).items()
     looks = [(index, run.metered(again=not over and _again(retrying, run))) for index, run in found]
-    if placement.work.HasField("setup"):
+    if placement.work.HasField("setup") and 0 not in but:
         (setup,) = await engine.inspect([setup_key(last(placement.name))])
         looks[0] = (0, with_setup(looks[0][1], setup, over=over))
     return looks

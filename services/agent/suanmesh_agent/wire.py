@@ -20,6 +20,7 @@ from suanmesh_agent.domain.work import Work
 from suanmesh_kernel.cards import DeviceAsk
 from suanmesh_kernel.names import last, of_version
 from suanmesh_kernel.quantities import Capacity
+from suanmesh_sdk.parameters import value_of
 from suanmesh_sdk.state_reasons import reason_to
 
 FAULT_CHARS_MAX = 128
@@ -132,7 +133,7 @@ def task_of(
 
 def _variables(work: placement_pb2.Work, index: int) -> dict[str, str]:
     """The job's own variables, and the values of its parameters for that task."""
-    values = {f"SUANMESH_PARAM_{each.name}": each.values[index] for each in work.parameters if index < len(each.values)}
+    values = {f"SUANMESH_PARAM_{each.name}": value_of(each, index) for each in work.parameters}
     return dict(work.environment) | values
 
 

@@ -19,8 +19,10 @@ from suanmesh_kernel.names import (
 from suanmesh_kernel.refusals import invalid_field
 from suanmesh_kernel.requirements import REQUIREMENT_PATTERN
 from suanmesh_scheduler.domain.values import BACKOFF_S_MAX
+from suanmesh_sdk.parameters import each_of
 
-COUNT_MAX = 1000
+COUNT_MAX = 10_000
+GANG_MAX = 1000
 ATTEMPTS_MAX = 10
 RETRIES_MAX = 10
 DURATION_S_MAX = 86_400
@@ -28,7 +30,10 @@ ARTEFACT_BYTES_MAX = 5 * 1024
 PARTS_MAX = 32
 """Inputs, outputs or names in one list of a job."""
 CPU_MILLI_MAX = 100_000_000
-"""For one task. With the bounds on tasks and time, what a job can use fits 64 bits in every meter's unit."""
+"""For one task."""
+MEBIBYTE = 1 << 20
+QUANTITY_MAX = (1 << 63) - 1
+"""Of what a job may use in all, in the unit of any meter."""
 BYTES_MAX = 1 << 50
 RESULT_BYTES_DEFAULT = 1 << 30
 DEVICE_COUNT_MAX = 10_000
@@ -41,6 +46,8 @@ VARIABLE_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 SECRETS_MAX = 16
 SECRET_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9._-]{0,63}")
 """Of the name of a secret, which is that of a file."""
+NUMBER_MAX = 1 << 52
+"""Of the first number of a range, and of the distance to the next."""
 PARAMETER_PATTERN = re.compile(r"[A-Z][A-Z0-9_]{0,31}")
 RESERVED = "SUANMESH_"
 PRIORITY_MIN, PRIORITY_MAX = -100, 100
@@ -82,7 +89,7 @@ def draft_of(asked: job_pb2.Job) -> job_pb2.Job:
 def require_valid(job: job_pb2.Job) -> None:
     """Refuse a job that could never run. Raises InvalidArgument (`FIELD_INVALID`)."""
     checked_name(job.account, "accounts", field="account")
-    _within("task.count", job.task.count, 0, COUNT_MAX)
+    _within("task.count", job.task.count, 0, GANG_MAX if job.task.gang else COUNT_MAX)
     _on_failure(job.task)
     _parameters(job.task)
     _retry(job.task.retry)
@@ -96,6 +103,7 @@ def require_valid(job: job_pb2.Job) -> None:
     _within("max_attempts", job.max_attempts, 0, ATTEMPTS_MAX)
     _within("max_duration_s", job.max_duration_s, 1, DURATION_S_MAX)
     _ask(job.ask)
+    _uses(job)
     _package(job.package)
     _data(job)
     _layout(job)
@@ -126,7 +134,7 @@ def require_deadline(job: job_pb2.Job, now: datetime) -> None:
 
 def _fill_in(job: job_pb2.Job) -> None:
     """Set what the submitter left to us: a result without a bound is bounded by what the tasks may write."""
-    written = job.ask.scratch_bytes * max(1, job.task.count) or RESULT_BYTES_DEFAULT
+    written = min(BYTES_MAX, job.ask.scratch_bytes * max(1, job.task.count)) or RESULT_BYTES_DEFAULT
     for output in job.outputs:
         output.max_bytes = output.max_bytes or written
 
@@ -149,9 +157,22 @@ def _parameters(task: job_pb2.TaskSpec) -> None:
         if parameter.name in names:
             raise invalid_field(f"{where}.name", f"{parameter.name} is taken")
         names.add(parameter.name)
-        if len(parameter.values) != max(1, task.count):
-            problem = f"has {len(parameter.values)} values, there are {max(1, task.count)} tasks"
-            raise invalid_field(f"{where}.values", problem)
+        _values(where, parameter, max(1, task.count))
+
+
+def _values(where: str, parameter: job_pb2.Parameter, tasks: int) -> None:
+    values, span = len(parameter.values), parameter.range
+    _within(f"{where}.each", parameter.each, 0, tasks)
+    if parameter.HasField("range"):
+        if values:
+            raise invalid_field(f"{where}.values", "are said by a range too")
+        _within(f"{where}.range.count", span.count, 1, COUNT_MAX)
+        for field in ("first", "step"):
+            _within(f"{where}.range.{field}", getattr(span, field), -NUMBER_MAX, NUMBER_MAX)
+        values = span.count
+    if not values or tasks % (values * each_of(parameter)):
+        problem = f"has {values} values for {each_of(parameter)} tasks each, there are {tasks} tasks"
+        raise invalid_field(f"{where}.values", problem)
 
 
 def _retry(retry: job_pb2.Retry) -> None:
@@ -220,6 +241,19 @@ def _ask(ask: job_pb2.Ask) -> None:
             raise invalid_field(f"ask.devices[{i}].class", "is empty")
     for i, capability in enumerate(ask.min_capability):
         _within(f"ask.min_capability[{i}].value", capability.value, 0, None)
+
+
+def _uses(job: job_pb2.Job) -> None:
+    """Refuse a job that could use more, all its tasks as often as they may run, than a meter can count."""
+    runs = 1 + max(job.task.retry.times, job.max_attempts - 1)
+    seconds = job.max_duration_s * (runs * max(1, job.task.count) + 1)
+    for field, in_a_second in (
+        ("ask.cpu_milli", job.ask.cpu_milli * 1000),
+        ("ask.memory_bytes", -(-job.ask.memory_bytes // MEBIBYTE)),
+        ("ask.devices", 1000 * sum(device.count for device in job.ask.devices)),
+    ):
+        if in_a_second * seconds > QUANTITY_MAX:
+            raise invalid_field(field, f"is more than can be metered in {seconds} s, as long as all tasks may run")
 
 
 def _package(package: job_pb2.Package) -> None:

@@ -24,7 +24,7 @@ from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Peers
 from suanmesh_scheduler.record_kinds import BY_JOB, ENDED_PLACEMENTS, TASK_RESULTS
 from suanmesh_scheduler.secrets import Secrets
-from suanmesh_scheduler.task_lists import tasks_of
+from suanmesh_scheduler.task_lists import TaskList
 from suanmesh_store import Store
 from suanmesh_store.archive import Archive
 from suanmesh_store.layout import PLACEMENTS
@@ -135,16 +135,12 @@ class SchedulerReads:
     async def ListTasks(self, request: pb.ListTasksRequest, call: Call) -> pb.ListTasksResponse:
         job = (found := await self._job(request.job, call)).message
         placement = await self._last_placement(found)
-        spilled = await self._archive.get(TASK_RESULTS, placement.name) if placement is not None else None
-        wanted = frozenset(request.states)
-        tasks = {
-            f"{task.result.index:06d}": task
-            for task in tasks_of(job, placement, spilled)
-            if not wanted or task.result.state in wanted
-        }
+        spilled = await self._spilled(placement) if placement is not None else None
+        tasks, wanted = TaskList(job, placement, spilled), frozenset(request.states)
+        places = (f"{index:06d}" for index in tasks.standing(wanted))
         scope = f"{call.method} {job.name} {sorted(wanted)}"
-        names, token = pages.of(tasks, request.page_size, request.page_token, scope)
-        return pb.ListTasksResponse(tasks=[tasks[name] for name in names], next_page_token=token)
+        names, token = pages.of(places, request.page_size, request.page_token, scope)
+        return pb.ListTasksResponse(tasks=[tasks.task(int(name)) for name in names], next_page_token=token)
 
     async def WatchPlacements(
         self, request: pb.WatchPlacementsRequest, call: Call
@@ -233,11 +229,12 @@ class SchedulerReads:
         )
         if request.HasField("since"):
             asked.since.CopyFrom(request.since)
-        retries = next((task.retries for task in placement.tasks if task.index == request.task), 0)
-        if request.previous and retries:
-            asked.retry = retries - 1
-        elif request.previous:
-            placement = await self._attempt(job.name, placement.attempt - 1)
+        if request.previous:
+            tasks = TaskList(job.message, placement, await self._spilled(placement))
+            if retries := tasks.task(request.task).result.retries:
+                asked.retry = retries - 1
+            else:
+                placement = await self._attempt(job.name, placement.attempt - 1)
         asked.placement = placement.name
         return placement, asked
 
@@ -268,6 +265,9 @@ class SchedulerReads:
             return await self._placement(job.message.placement)
         last = self._attempts.last(job.name)
         return None if last is None else last.message
+
+    async def _spilled(self, placement: placement_pb2.Placement) -> placement_pb2.TaskResults | None:
+        return await self._archive.get(TASK_RESULTS, placement.name)
 
     async def _placement(self, name: str) -> placement_pb2.Placement | None:
         """A placement, live or archived."""

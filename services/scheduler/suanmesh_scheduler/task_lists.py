@@ -2,47 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.domain.states import JOB_ENDS, PLACEMENT_ENDS
+from suanmesh_sdk.parameters import value_of
 
 Result = placement_pb2.TaskResult
-_GOING_ON = (Result.STATE_RUNNING, Result.STATE_RETRYING)
+_AT_THE_END = {
+    Result.STATE_RUNNING: Result.STATE_LOST,
+    Result.STATE_RETRYING: Result.STATE_LOST,
+    Result.STATE_QUEUED: Result.STATE_CANCELLED,
+}
+"""What has become of a task whose placement is over while it stood there."""
 
 
-def tasks_of(
-    job: job_pb2.Job, placement: placement_pb2.Placement | None, spilled: placement_pb2.TaskResults | None
-) -> Iterator[pb.Task]:
-    """Every task in order; `spilled` is what was reported of more tasks than the placement has room for."""
-    reported = list(placement.tasks) if placement is not None else []
-    if spilled is not None and len(spilled.tasks) > len(reported):
-        reported = list(spilled.tasks)
-    results = {result.index: result for result in reported}
-    over = wire.job_state(job) in JOB_ENDS
-    if placement is not None:
-        over = wire.placement_state(placement) in PLACEMENT_ENDS
-    for index in range(max(1, job.task.count)):
-        yield pb.Task(
-            result=_standing(results.get(index), index, over=over),
+class TaskList:
+    """The tasks of a job. Of so many only those are made that are looked at."""
+
+    def __init__(
+        self, job: job_pb2.Job, placement: placement_pb2.Placement | None, spilled: placement_pb2.TaskResults | None
+    ) -> None:
+        """`spilled` is what was reported of more tasks than the placement has room for."""
+        self._job = job
+        self._placement = placement
+        reported = placement.tasks if placement is not None else ()
+        if spilled is not None and len(spilled.tasks) > len(reported):
+            reported = spilled.tasks
+        self._results = {result.index: result for result in reported}
+        self._over = wire.job_state(job) in JOB_ENDS
+        if placement is not None:
+            self._over = wire.placement_state(placement) in PLACEMENT_ENDS
+
+    def standing(self, states: Collection[int]) -> Iterator[int]:
+        """The indexes of those that stand in one of `states`, in order; of all where none is named."""
+        for index in range(max(1, self._job.task.count)):
+            if not states or self._state(index) in states:
+                yield index
+
+    def task(self, index: int) -> pb.Task:
+        """One of them, as its users see it."""
+        placement, result = self._placement, Result(index=index)
+        if (reported := self._results.get(index)) is not None:
+            result.CopyFrom(reported)
+        result.state = self._state(index)
+        if reported is not None and (result.state, reported.state) == (Result.STATE_CANCELLED, Result.STATE_QUEUED):
+            result.ClearField("state_reason")
+        return pb.Task(
+            result=result,
             site=placement.site if placement is not None else "",
             attempt=max(1, placement.attempt) if placement is not None else 0,
             placement=placement.name if placement is not None else "",
-            parameters={each.name: each.values[index] for each in job.task.parameters if index < len(each.values)},
+            parameters={each.name: value_of(each, index) for each in self._job.task.parameters},
         )
 
-
-def _standing(reported: Result | None, index: int, *, over: bool) -> Result:
-    """How one stands. Where its placement is over, nothing goes on, and what has not begun will not."""
-    if reported is None:
-        return Result(index=index, state=Result.STATE_CANCELLED if over else Result.STATE_PENDING)
-    result = Result()
-    result.CopyFrom(reported)
-    if over and result.state in _GOING_ON:
-        result.state = Result.STATE_LOST
-    if over and result.state == Result.STATE_QUEUED:
-        result.state = Result.STATE_CANCELLED
-        result.ClearField("state_reason")
-    return result
+    def _state(self, index: int) -> Result.State.ValueType:
+        """Where its placement is over, nothing goes on, and what has not begun will not."""
+        reported = self._results.get(index)
+        state = Result.STATE_PENDING if reported is None else reported.state
+        if not self._over:
+            return state
+        return _AT_THE_END.get(state, state) if reported is not None else Result.STATE_CANCELLED

@@ -19,6 +19,7 @@ from suanmesh_cli import jobfile, units
 from suanmesh_cli.jobfields import SET_BY_SERVICE
 from suanmesh_cli.jobforms import SHORT
 from suanmesh_kernel.refusals import InvalidArgument
+from suanmesh_sdk.parameters import value_of
 from suanmesh_sdk.workdir import LAY_OUT
 
 SHORT_JOB = """\
@@ -59,8 +60,8 @@ task:
   on_failure: KEEP_GOING
   retry: {times: 3, backoff_s: 10, exit_statuses: [75]}
   parameters:
-    - {name: LR, values: ["0.10", "0.10", "0.10", "0.01", "0.01", "0.01"]}
-    - {name: SEED, values: ["1", "2", "3", "1", "2", "3"]}
+    - {name: LR, values: ["0.10", "0.01"], each: 3}
+    - {name: SEED, range: {first: 1, step: 1, count: 3}}
 """
 
 
@@ -134,7 +135,7 @@ def test_a_sweep_is_every_combination_once(axes: list[list[int]]) -> None:
     names = ["a", "b", "c"][: len(axes)]
     text = yaml.safe_dump({"array": dict(zip(names, axes, strict=True))}, sort_keys=False)
     task = _task_of(text)
-    columns = [list(parameter.values) for parameter in task.parameters]
+    columns = [[value_of(parameter, index) for index in range(task.count)] for parameter in task.parameters]
     assert [parameter.name.lower() for parameter in task.parameters] == names
     assert list(zip(*columns, strict=True)) == [tuple(map(str, each)) for each in itertools.product(*axes)]
     assert task.count == len(columns[0])
@@ -153,8 +154,8 @@ def _task_of(text: str) -> TaskSpec:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("array: {seed: 1..1001}", "job.yaml:1: array: makes 1001 tasks"),
-        ("account: a\narray: {a: 1..100, b: 1..100}", "job.yaml:2: array: makes 10000 tasks"),
+        ("array: {seed: 1..10001}", "job.yaml:1: array: makes 10001 tasks"),
+        ("account: a\narray: {a: 1..200, b: 1..100}", "job.yaml:2: array: makes 20000 tasks"),
         ("array: {seed: many}", "job.yaml:1: array.seed: a list, or a range"),
         ("array: {seed: 1..9..0}", "array.seed"),
         ("array: {seed: []}", "array.seed"),

@@ -148,7 +148,7 @@ def _with(change: Callable[[job_pb2.Job], object]) -> job_pb2.Job:
     ("field", "change"),
     [
         ("account", lambda j: setattr(j, "account", "nobody")),
-        ("task.count", lambda j: setattr(j.task, "count", 1001)),
+        ("task.count", lambda j: setattr(j.task, "count", 10_001)),
         ("max_attempts", lambda j: setattr(j, "max_attempts", -1)),
         ("max_duration_s", lambda j: setattr(j, "max_duration_s", 0)),
         ("ask.cpu_milli", lambda j: setattr(j.ask, "cpu_milli", 0)),

@@ -133,6 +133,58 @@ def test_every_task_has_one_value_of_each_parameter(parameters: dict[str, str], 
     assert refused.value.facts["field"] == field
 
 
+@pytest.mark.parametrize(
+    ("said", "field"),
+    [
+        ({"values": ["a", "b"]}, ""),
+        ({"values": ["a", "b"], "each": 3}, ""),
+        ({"values": ["a", "b"], "each": 4}, "values"),
+        ({"values": ["a", "b"], "each": -1}, "each"),
+        ({"range": {"first": -3, "step": -2, "count": 6}}, ""),
+        ({"range": {"first": 1, "step": 1, "count": 5}}, "values"),
+        ({"range": {"first": 1, "step": 1, "count": 3}, "values": ["a"]}, "values"),
+        ({"range": {"first": 1, "step": 1}}, "range.count"),
+        ({"range": {"first": 1 << 60, "step": 1, "count": 3}}, "range.first"),
+    ],
+)
+def test_few_values_come_out_even_with_many_tasks(said: dict[str, object], field: str) -> None:
+    """A sweep that breaks off in the middle of a round has run some combinations more often than others."""
+    job = _job()
+    job.task.count = 6
+    job.task.parameters.add(name="SEED", **said)  # type: ignore[arg-type]
+    if not field:
+        require_valid(job)
+        return
+    with pytest.raises(InvalidArgument) as refused:
+        require_valid(job)
+    assert refused.value.facts["field"] == f"task.parameters[0].{field}"
+
+
+@pytest.mark.parametrize(
+    ("count", "gang", "right"), [(10_000, False, True), (10_001, False, False), (1001, True, False)]
+)
+def test_an_array_has_ten_thousand_tasks_and_a_gang_a_thousand(count: int, gang: bool, right: bool) -> None:
+    """Whoever comes from a batch system brings arrays of ten thousand."""
+    job = _job()
+    job.task.count, job.task.gang = count, gang
+    if right:
+        require_valid(job)
+        return
+    with pytest.raises(InvalidArgument) as refused:
+        require_valid(job)
+    assert refused.value.facts["field"] == "task.count"
+
+
+def test_what_no_meter_can_count_is_refused_by_name() -> None:
+    """Its cost could not be reckoned: every round would end with it."""
+    job = _job()
+    job.task.count, job.max_duration_s, job.max_attempts = 10_000, 86_400, 10
+    job.ask.cpu_milli = 2_000_000
+    with pytest.raises(InvalidArgument) as refused:
+        require_valid(job)
+    assert refused.value.facts["field"] == "ask.cpu_milli"
+
+
 @pytest.mark.parametrize("wrong", [Timestamp(seconds=2**62), Timestamp(nanos=-1), Timestamp(nanos=2**31 - 1)])
 def test_a_deadline_that_is_no_moment_is_refused_by_name(wrong: Timestamp) -> None:
     """A deadline no clock can show would end the scheduler at the first look, and again after every restart."""

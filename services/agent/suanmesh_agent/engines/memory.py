@@ -204,7 +204,9 @@ class MemoryEngine:
 
     async def submit(self, specs: Sequence[TaskSpec]) -> list[TaskNotStarted | None]:
         """Begin them now."""
-        return [self._start(spec) for spec in specs]
+        faults = [self._start(spec) for spec in specs]
+        self.settle()
+        return faults
 
     def _start(self, spec: TaskSpec) -> TaskNotStarted | None:
         if spec.key in self._tasks:
@@ -225,7 +227,6 @@ class MemoryEngine:
             task.end_s, task.failure = begin_s + spec.max_duration_s, "TIMED_OUT"
         self._tasks[spec.key] = task
         self._events.publish(TaskEvent(spec.key, self._look(spec.key)))
-        self.settle()
         return None
 
     def settle(self) -> None:

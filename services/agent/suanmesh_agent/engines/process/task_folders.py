@@ -66,7 +66,7 @@ class TaskFolders:
 
     def begin(self, key: TaskKey) -> None:
         """A task is being laid out."""
-        self._begun[key.placement] = self.begun(key.placement) | {key}
+        self._begun.setdefault(key.placement, self.begun(key.placement)).add(key)
         self._cleared.discard(key.placement)
 
     def look(self, key: TaskKey) -> TaskLook:
@@ -89,6 +89,8 @@ class TaskFolders:
 
     def cancel(self, key: TaskKey) -> None:
         """Ask the shim of a task that runs to end it; one that has turned to another task finds no word beside that."""
+        if key not in self.begun(key.placement):
+            return
         folder = self.home(key) / "shim"
         started = read_facts(folder / "started.json")
         pidfd = _open_pidfd(started["pid"]) if started else None
