@@ -12,20 +12,26 @@ from suanmesh_kernel.names import of_version, versioned
 from suanmesh_store import Author, Conflict, Delete, Groups, Held, Store
 from suanmesh_store.archive import listed
 from suanmesh_store.layout import DATASETS_BEFORE
-from suanmesh_store.records import ABSENT, Index, Put, Record, RecordKind, Records, Remove, Write, Written, written
+from suanmesh_store.records import ABSENT, Index, Key, Put, Record, RecordKind, Records, Remove, Write, Written, written
 from suanmesh_transport import wire
 from suanmesh_transport.domain import datasets
-from suanmesh_transport.domain.datasets import Dataset, ReplicaState
+from suanmesh_transport.domain.datasets import BYTES_MAX, Dataset, ReplicaState
 
 _BY_PARTY: Index[dataset_pb2.Dataset] = Index("party", lambda dataset: [(dataset.party,)])
 _BY_CONTENT: Index[dataset_pb2.Dataset] = Index(
     "content", lambda dataset: [(dataset.digest, replica.site) for replica in dataset.replicas]
 )
+_BY_SIZE: Index[dataset_pb2.Dataset] = Index("size", lambda dataset: [(dataset.party, -dataset.bytes)])
+"""Of a party, the largest first."""
+_BY_PLACE: Index[dataset_pb2.Dataset] = Index("place", wire.places_of)
+"""Of a party, by the sites that have the whole, the newest first."""
 _BY_DATASET: Index[dataset_pb2.Dataset] = Index("dataset", lambda dataset: [(dataset.name, dataset.version)])
-DATASETS: RecordKind[dataset_pb2.Dataset] = RecordKind("datasets", dataset_pb2.Dataset, (_BY_PARTY, _BY_CONTENT))
+DATASETS: RecordKind[dataset_pb2.Dataset] = RecordKind(
+    "datasets", dataset_pb2.Dataset, (_BY_PARTY, _BY_CONTENT, _BY_SIZE, _BY_PLACE)
+)
 """The newest version of each, by `datasets/{dataset}`."""
 VERSIONS: RecordKind[dataset_pb2.Dataset] = RecordKind(
-    "dataset_versions", dataset_pb2.Dataset, (_BY_PARTY, _BY_CONTENT, _BY_DATASET)
+    "dataset_versions", dataset_pb2.Dataset, (_BY_PARTY, _BY_CONTENT, _BY_SIZE, _BY_PLACE, _BY_DATASET)
 )
 """Those before it, by `datasets/{dataset}@{version}`."""
 REMOVED: RecordKind[dataset_pb2.Dataset] = RecordKind("removed_datasets", dataset_pb2.Dataset)
@@ -34,6 +40,8 @@ ENDED_TRANSFERS = listed("transfers", Transfer, wire.place_of)
 KINDS = (DATASETS, VERSIONS, REMOVED, ENDED_TRANSFERS)
 VERSIONS_AT_ONCE = 1_000
 """Earlier versions of one dataset that are removed in one transaction."""
+SIZES_AT_ONCE = 100
+COUNTED_MAX = 1_000_000
 MOVE_AT_ONCE = 200
 """Datasets of an earlier version that leave etcd together."""
 
@@ -76,10 +84,41 @@ class DatasetRecords:
         earlier = await self._records.page(VERSIONS, "dataset", (name,), after=after, limit=most, descending=True)
         return [*([] if below else newest.values()), *earlier][:most]
 
-    async def of_party(self, party: str, most: int) -> list[dataset_pb2.Dataset]:
-        """All versions of all datasets of a party, at most `most` of the newest and as many of the earlier ones."""
-        found = [await self._records.page(kind, "party", (party,), limit=most) for kind in (DATASETS, VERSIONS)]
-        return [record.message for page in found for record in page]
+    async def bytes_of(self, party: str, most: int) -> int:
+        """What the datasets of a party, each version counted, have in all; where that is not more than `most`, perhaps
+        only a bound of it.
+
+        The largest are read first: few of them, and the number of the others, mostly tell that it is not more.
+        """
+        kinds = (DATASETS, VERSIONS)
+        sizes = [_Sizes(await self._records.count(kind, "party", (party,), most=COUNTED_MAX)) for kind in kinds]
+        while sum(each.bound for each in sizes) > most and any(each.left for each in sizes):
+            for kind, each in zip(kinds, sizes, strict=True):
+                if each.left:
+                    page = await self._records.page(kind, "size", (party,), after=each.after, limit=SIZES_AT_ONCE)
+                    each.take(page)
+        return sum(each.bound for each in sizes)
+
+    async def homes(self, party: str) -> set[str]:
+        """Sites that have the whole of a dataset of a party: one lookup for each."""
+        found: set[str] = set()
+        for kind in (DATASETS, VERSIONS):
+            after: Key = ()
+            while page := await self._records.page(kind, "place", (party,), after=after, limit=1):
+                site = next(site for _, site, _ in wire.places_of(page[0].message) if (site,) > after)
+                found.add(site)
+                after = (site,)
+        return found
+
+    async def digests_at(self, party: str, site: str, most: int) -> list[str]:
+        """Contents of the newest datasets of a party that lie there as a whole."""
+        found = [
+            record.message
+            for kind in (DATASETS, VERSIONS)
+            for record in await self._records.page(kind, "place", (party, site), limit=most)
+        ]
+        newest = sorted(found, key=lambda each: each.create_time.ToMicroseconds(), reverse=True)
+        return [each.digest for each in newest[:most]]
 
     async def named(self, digests: Collection[str], site: str) -> set[str]:
         """Those of the contents that a version of some dataset has a replica of at a site."""
@@ -200,6 +239,31 @@ async def move_from_etcd(store: Store, records: Records, fence: int) -> None:
             if not isinstance(outcome, Conflict):  # one that was moved before stands already
                 written(outcome)
         await store.commit(*map(Delete, held))
+
+
+class _Sizes:
+    """What is known of the sizes of many datasets when the largest have been looked at."""
+
+    def __init__(self, count: int) -> None:
+        self.left = count
+        """How many have not been looked at."""
+        self.after: Key = ()
+        """Where the next stand."""
+        self._seen_bytes = 0
+        self._largest_bytes = BYTES_MAX
+
+    @property
+    def bound(self) -> int:
+        """What all have at most; exact once none is left."""
+        return self._seen_bytes + self.left * self._largest_bytes
+
+    def take(self, page: Sequence[Record[dataset_pb2.Dataset]]) -> None:
+        """The next, the largest first; those that were published or removed meanwhile do not count."""
+        self._seen_bytes += sum(record.message.bytes for record in page)
+        self.left = max(0, self.left - len(page)) if page else 0
+        if page:
+            self._largest_bytes = page[-1].message.bytes
+            self.after = (-page[-1].message.bytes, page[-1].name)
 
 
 def _version(record: Record[dataset_pb2.Dataset]) -> int:

@@ -173,27 +173,30 @@ class Repository:
         And the version that it becomes there, or is already. Raises PermissionDenied (`NOT_OWNER`), ResourceExhausted
         (`DATASETS_TOO_MANY`, `DATA_TOO_MUCH`), FailedPrecondition (`SITE_NOT_REACHABLE`, `RESIDENCY_DENIED`).
         """
-        had = await self._datasets.of_party(fresh.party, self._caps.party_datasets + 1)
         named = await self._datasets.get(fresh.name)
         standing = None if named is None else wire.dataset_from(named.message)
         if standing is not None and standing.party != fresh.party:
             raise PermissionDenied("NOT_OWNER", f"{fresh.name} is another party's", name=fresh.name)
         if standing is None or standing.digest != fresh.digest:
-            require_datasets(fresh.party, len(had), self._caps)
-            require_bytes(fresh.party, sum(each.bytes for each in had) + fresh.size_bytes, self._caps)
+            await self._require_room(fresh)
         if standing is not None:
             fresh = standing if standing.digest == fresh.digest else datasets.next_version(standing, fresh)
         places = [wire.place_from(held.message) for held in self._kept.sites.values()]
         at = () if standing is None or standing != fresh else standing.complete_sites
-        homes = {site for each in had for site in wire.dataset_from(each).complete_sites}
+        homes = await self._datasets.homes(fresh.party) if not wanted else ()
         target = transfers.chosen_target(fresh, places, wanted=wanted, but=but, rather=at, homes=homes)
         place = target.place
         datasets.require_residency(fresh, place.site, place.residency)
         if place.site in at:
             return fresh, target, None
-        lying = [each for each in had if wire.dataset_from(each).complete_at(place.site)]
-        newest = sorted(lying, key=lambda each: each.create_time.ToMicroseconds(), reverse=True)
-        return fresh, target, [each.digest for each in newest[:KNOWN_MAX]]
+        return fresh, target, await self._datasets.digests_at(fresh.party, place.site, KNOWN_MAX)
+
+    async def _require_room(self, fresh: Dataset) -> None:
+        """Raise ResourceExhausted (`DATASETS_TOO_MANY`, `DATA_TOO_MUCH`) where its party may have no more."""
+        caps, party, size = self._caps, fresh.party, fresh.size_bytes
+        require_datasets(party, await self._datasets.count(party, caps.party_datasets), caps)
+        require_bytes(party, size, caps)
+        require_bytes(party, size + await self._datasets.bytes_of(party, caps.party_bytes - size), caps)
 
     async def make(
         self,

@@ -56,6 +56,12 @@ def dataset_from(message: dataset_pb2.Dataset) -> Dataset:
     )
 
 
+def places_of(message: dataset_pb2.Dataset) -> list[tuple[str, str, int]]:
+    """The party of a stored dataset, each site that has the whole, in order, and how new it is: the newest least."""
+    newness = -message.create_time.ToMicroseconds()
+    return [(message.party, site, newness) for site in sorted(dataset_from(message).complete_sites)]
+
+
 def dataset_to(dataset: Dataset, etag: str = "") -> dataset_pb2.Dataset:
     """A dataset as a message."""
     return dataset_pb2.Dataset(
