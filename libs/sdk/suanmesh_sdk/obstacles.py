@@ -113,6 +113,10 @@ OBSTACLES: Final[dict[str, ObstacleText]] = {
         Text("Ask for less bandwidth, or wait for the link that is named.", "降低带宽，或等待所指的链路。"),
         (
             Text(
+                "no way from {source} to {target} carries more than {available} bit/s, {needed} are needed",
+                "从 {source} 到 {target} 的通路最多承载 {available} bit/s，需要 {needed}",
+            ),
+            Text(
                 "{resource} has {available} bit/s left, {needed} are needed",
                 "{resource} 只剩 {available} bit/s，需要 {needed}",
             ),

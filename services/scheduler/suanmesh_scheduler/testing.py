@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import permutations
 from typing import TypeVar
 
 from suanmesh.accounting.v1 import account_pb2
@@ -107,11 +108,16 @@ class FakePeers:
         return self.datasets[dataset]
 
     async def links(self) -> Sequence[link_pb2.Link]:
-        """The wires as links."""
+        """The wires as links, one for each direction."""
         self._called("links")
         return [
-            link_pb2.Link(name=each.name, owner="parties/carrier", capacity_bps=each.capacity_bps)
+            link_pb2.Link(
+                name=name, source=source, target=target, owner="parties/carrier", capacity_bps=each.capacity_bps
+            )
             for each in self.wires.values()
+            for name, (source, target) in zip(
+                (each.name, f"{each.name}-back"), permutations(sorted(each.ends)), strict=True
+            )
         ]
 
     async def find_paths(self, queries: Sequence[network.PathQuery]) -> network.FindPathsResponse:

@@ -10,6 +10,7 @@ from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.domain.moving import RESULT_BPS_MIN
 from suanmesh_scheduler.domain.values import Blocked, JobSpec, Opening, Path
+from suanmesh_scheduler.domain.widths import Capacity, widest_bps
 from suanmesh_scheduler.ports import Peers
 
 Pair = tuple[str, str]
@@ -76,7 +77,19 @@ async def find_ways(peers: Peers, specs: Sequence[JobSpec], sites: Iterable[str]
     if relaxed:
         results = (await peers.find_paths([_path_query(query) for query in relaxed])).results
         opened = {query: _path(result) for query, result in zip(relaxed, results, strict=True)}
-    return Ways(sites, found, opened, {link.name: link for link in await peers.links()}, answer.revision)
+    links = {link.name: link for link in await peers.links()}
+    return Ways(sites, _with_widths(found, links), opened, links, answer.revision)
+
+
+def _with_widths(found: Found, links: Mapping[str, link_pb2.Link]) -> Found:
+    """The same, where bandwidth is missing with what there would be on idle links."""
+    capacities = [Capacity(link.source, link.target, link.capacity_bps) for link in links.values()]
+    return {
+        query: replace(way, most_bps=widest_bps(capacities, query[0], query[1]))
+        if isinstance(way, Blocked) and way.kind == "bandwidth"
+        else way
+        for query, way in found.items()
+    }
 
 
 def _input_queries(spec: JobSpec, sites: Sequence[str]) -> list[Query]:
@@ -114,7 +127,7 @@ def _wide_enough(home: Path | Blocked, links: Mapping[str, link_pb2.Link]) -> Pa
         return home
     capacities = [(links[link].capacity_bps if link in links else 0, link) for link in home.links]
     capacity_bps, link = min(capacities, default=(RESULT_BPS_MIN, ""))
-    return home if capacity_bps >= RESULT_BPS_MIN else Blocked("bandwidth", link, capacity_bps)
+    return home if capacity_bps >= RESULT_BPS_MIN else Blocked("bandwidth", link, capacity_bps, most_bps=capacity_bps)
 
 
 def _bounds_that_open(found: Path | Blocked) -> list[tuple[str, int]]:

@@ -102,6 +102,10 @@ CASES: dict[str, tuple[JobSpec, Situation, str, str]] = {
         MOVING, replace(SITUATION, paths={WAY: Blocked("bandwidth", "links/l", 5)}),
         "BANDWIDTH", "links/l has 5 bit/s left, 1000000",
     ),
+    "narrow for ever": (
+        MOVING, replace(SITUATION, paths={WAY: Blocked("bandwidth", "links/l", 5, most_bps=999_999)}),
+        "BANDWIDTH", "no way from sites/d to sites/a carries more than 999999 bit/s, 1000000",
+    ),
     "far": (MOVING, replace(SITUATION, paths={WAY: Blocked("latency", least_latency_us=9)}), "LATENCY", "9 µs away"),
     "late": (replace(JOB, deadline=NOW + timedelta(seconds=9)), SITUATION, "DEADLINE", "is in 9000 ms"),
     "too late": (

@@ -15,6 +15,8 @@ RATE_BPS_MIN = 10_000_000
 RESULT_BPS_MIN = 1_000_000
 """Results wait until their way has so much left."""
 MEBIBYTE = 1 << 20
+TOO_NARROW_TO = "target"
+"""Fact of an obstacle of bandwidth that does not pass: where no way could carry so much, however idle it is."""
 
 
 class Moves(NamedTuple):
@@ -135,6 +137,9 @@ def _nearest(sites: frozenset[str], target: str, situation: Situation) -> str | 
 
 def _obstacle(blocked: Blocked, job: JobSpec, source: str, target: str) -> Obstacle:
     """Why the data cannot get there."""
+    if blocked.kind == "bandwidth" and job.min_bandwidth_bps > blocked.most_bps:
+        ends = {"source": source, TOO_NARROW_TO: target}
+        return Obstacle("BANDWIDTH", job.min_bandwidth_bps, blocked.most_bps, blocked.link, ends)
     if blocked.kind == "bandwidth":
         return Obstacle("BANDWIDTH", job.min_bandwidth_bps, blocked.available_bps, blocked.link)
     if blocked.kind == "latency":

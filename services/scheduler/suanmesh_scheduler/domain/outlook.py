@@ -7,11 +7,12 @@ from dataclasses import replace
 
 from suanmesh_kernel.reasons import NO_REASON, StateReason
 from suanmesh_scheduler.domain.decide import weigh
-from suanmesh_scheduler.domain.values import NUMBER_MAX, JobSpec, Pool, Situation, Verdict
+from suanmesh_scheduler.domain.moving import TOO_NARROW_TO
+from suanmesh_scheduler.domain.values import NUMBER_MAX, JobSpec, Obstacle, Pool, Situation, Verdict
 
 NEVER_FITS = StateReason("NEVER_FITS")
 PASSING = frozenset({"NO_REPLICA", "BANDWIDTH"})
-"""Data that moves may arrive, and a link that is full may become free."""
+"""Data that moves may arrive, and a link that is full may become free; one that is too narrow stays so."""
 
 
 def with_outlook(
@@ -32,7 +33,11 @@ def _may_fit(job: JobSpec, pools: Iterable[Pool], situation: Situation) -> bool:
     willing = replace(job, refused_by=frozenset())
     idle = replace(situation, free_micros=NUMBER_MAX)
     obstacles = (weigh(willing, _idle(pool), idle).obstacle for pool in pools)
-    return any(obstacle is None or obstacle.code in PASSING for obstacle in obstacles)
+    return any(obstacle is None or _passes(obstacle) for obstacle in obstacles)
+
+
+def _passes(obstacle: Obstacle) -> bool:
+    return obstacle.code in PASSING and TOO_NARROW_TO not in obstacle.facts
 
 
 def _idle(pool: Pool) -> Pool:

@@ -208,6 +208,8 @@ class Blocked:
     link: str = ""
     available_bps: int = 0
     least_latency_us: int = 0
+    most_bps: int = NUMBER_MAX
+    """What any way there could carry were nothing reserved on it, as far as is known."""
 
 
 @dataclass(frozen=True, slots=True)
