@@ -147,6 +147,7 @@ ROWS: dict[str, Row] = {
     "SetPublishers": lambda w, who: registry.SetPublishersRequest(
         name="parties/demo", publishers=[f"sites/{HOME}", f"sites/{SOURCE}"]
     ),
+    "SetDefaultSite": lambda w, who: registry.SetDefaultSiteRequest(name="parties/demo"),
     "SetSiteAdmission": lambda w, who: registry.SetSiteAdmissionRequest(
         name=f"sites/{HOME}", admission=site_pb2.Site.ADMISSION_OPEN
     ),

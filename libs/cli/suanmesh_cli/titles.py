@@ -136,6 +136,7 @@ CHINESE: Final = {
     "PROCESS": "进程",
     "PUBLISHED": "发布",
     "PUBLISHERS": "可发布者",
+    "DEFAULT SITE": "默认站点",
     "PUE": "PUE",
     "PURPOSE": "目的",
     "QUANTITY": "数量",

@@ -84,6 +84,8 @@ class Brought:
     """Why that site takes it."""
     distance_km: int = 0
     """How far that is from where data of the party lies, where that was weighed."""
+    latency_us: int = 0
+    """How long the way from there takes, where that was weighed."""
     sent_bytes: int = 0
     """What of its files was sent, again where a call broke off: not what the site had already."""
 
@@ -175,7 +177,15 @@ class Data:
 
         name, version, to = await _going_on(bring, lambda: sending.sent_bytes, patience_s)
         return Brought(
-            name, to.site, manifest, left_out, version, to.choice, to.distance_km, sent_bytes=sending.sent_bytes
+            name,
+            to.site,
+            manifest,
+            left_out,
+            version,
+            to.choice,
+            to.distance_km,
+            to.latency_us,
+            sent_bytes=sending.sent_bytes,
         )
 
     async def _label(self, name: str, labels: Mapping[str, str]) -> None:

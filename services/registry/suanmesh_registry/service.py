@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
 from suanmesh.registry.v1 import party_pb2, site_pb2
@@ -94,13 +94,25 @@ class RegistryService(RegistryReads):
     async def SetPublishers(self, request: pb.SetPublishersRequest, call: Call) -> party_pb2.Party:
         held = await party_of(self._store, checked_name(request.name, "parties"))
         parties.require_owner(held.name, call.party, operator=call.is_("operator"))
-        standing = wire.party_from(held.message)
-        party = parties.with_publishers(standing, request.publishers)
-        if party == standing:
+        party = parties.with_publishers(wire.party_from(held.message), request.publishers)
+        return await self._changed(held, party, party.publishers, request.etag, call)
+
+    async def SetDefaultSite(self, request: pb.SetDefaultSiteRequest, call: Call) -> party_pb2.Party:
+        held = await party_of(self._store, checked_name(request.name, "parties"))
+        parties.require_owner(held.name, call.party, operator=call.is_("operator"))
+        party = parties.with_default_site(wire.party_from(held.message), request.default_site)
+        named = [party.default_site] if party.default_site else []
+        return await self._changed(held, party, named, request.etag, call)
+
+    async def _changed(
+        self, held: Held[party_pb2.Party], party: parties.Party, named: Sequence[str], etag: str, call: Call
+    ) -> party_pb2.Party:
+        """Keep a party over what was read, unless it is that. Raises Aborted (`ETAG_STALE`), NotFound for a site."""
+        if party == wire.party_from(held.message):
             return wire.shown(held)
-        if request.etag not in ("", held.etag):
+        if etag not in ("", held.etag):
             raise Aborted("ETAG_STALE", f"{held.name} has changed since it was read", name=held.name, etag=held.etag)
-        for site in party.publishers:
+        for site in named:
             await site_of(self._store, site)
         committed = await self._store.commit(Update(held, wire.party_to(party)), author=call.author())
         stored: Held[party_pb2.Party] = committed.held[0]

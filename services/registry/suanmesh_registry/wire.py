@@ -55,6 +55,7 @@ def party_to(party: Party) -> party_pb2.Party:
         state=party_pb2.Party.State.Value(f"STATE_{party.state.value}"),
         create_time=timestamp(party.create_time),
         publishers=party.publishers,
+        default_site=party.default_site,
     )
 
 
@@ -67,6 +68,7 @@ def party_from(party: party_pb2.Party) -> Party:
         state=PartyState(party_pb2.Party.State.Name(party.state).removeprefix("STATE_")),
         create_time=moment(party.create_time),
         publishers=tuple(party.publishers),
+        default_site=party.default_site,
     )
 
 

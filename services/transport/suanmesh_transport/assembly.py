@@ -9,7 +9,8 @@ from suanmesh_chassis import FailureBackoff, Parts, Served, ServiceContext
 from suanmesh_chassis.records import lead_with
 from suanmesh_store.records import Records
 from suanmesh_transport.data_plane import MeshDataPlane
-from suanmesh_transport.dataset_records import KINDS, move_from_etcd
+from suanmesh_transport.dataset_records import KINDS, DatasetRecords, move_from_etcd
+from suanmesh_transport.distances import MeshDistances
 from suanmesh_transport.jobs import MeshJobs
 from suanmesh_transport.mirrors import Kept
 from suanmesh_transport.reader import FileReader, reading_budget
@@ -18,6 +19,7 @@ from suanmesh_transport.repository import Repository
 from suanmesh_transport.service import TransportService
 from suanmesh_transport.settings import TransportSettings
 from suanmesh_transport.tickets import TicketOffice
+from suanmesh_transport.uploading import Uploading
 
 SERVICE = transport_service_pb2.DESCRIPTOR.services_by_name["TransportService"]
 
@@ -39,8 +41,10 @@ async def lead(reading: Reading, led: ServiceContext[TransportSettings]) -> Part
     await move_from_etcd(led.store, records, fence)
     repository = reading.repository.over(led.store, fence)
     reader = FileReader(MeshDataPlane(led.mesh), reading_budget())
+    datasets = DatasetRecords(records, kept.copies)
+    uploading = Uploading(led.store, kept, datasets, MeshDistances(led.mesh), settings.caps())
     service = TransportService(
-        repository, kept.transfers, reading.office, reader, MeshJobs(led.mesh), led.clock, led.rng,
+        repository, uploading, kept.transfers, reading.office, reader, MeshJobs(led.mesh), led.clock, led.rng,
         read_ticket_lifetime_s=settings.read_ticket_lifetime_s,
         upload_ticket_lifetime_s=settings.ticket_lifetime_s,
     )  # fmt: skip

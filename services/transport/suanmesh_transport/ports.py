@@ -33,6 +33,13 @@ class Jobs(Protocol):
         """
 
 
+class Distances(Protocol):
+    """How far sites are from each other."""
+
+    async def latencies_us(self, sources: Sequence[str], targets: Sequence[str]) -> dict[tuple[str, str], int]:
+        """By source and target, one way, in microseconds; without those between which no way is known."""
+
+
 class TicketSigner(Protocol):
     """Signs tickets; its public key is what sources check them with."""
 

@@ -7,7 +7,7 @@ read.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from datetime import timedelta
@@ -37,16 +37,14 @@ from suanmesh_transport import wire
 from suanmesh_transport.catalog import Catalog
 from suanmesh_transport.dataset_records import ENDED_TRANSFERS, DatasetRecords
 from suanmesh_transport.domain import datasets, transfers
-from suanmesh_transport.domain.caps import Caps, require_bytes, require_datasets, require_transfers
+from suanmesh_transport.domain.caps import Caps, require_transfers
 from suanmesh_transport.domain.datasets import Dataset
-from suanmesh_transport.domain.transfers import Ask, Place, Report, Target, Transfer
+from suanmesh_transport.domain.transfers import Ask, Place, Report, Transfer
 from suanmesh_transport.mirrors import Kept
 from suanmesh_transport.publishing import Publishing
 from suanmesh_transport.tickets import TicketOffice
 
 AREA = "transport"
-KNOWN_MAX = 16
-"""Datasets of a party whose files an upload need not bring again."""
 _ENDED_PLACEMENTS = frozenset(
     {
         Placement.STATE_DONE,
@@ -164,39 +162,6 @@ class Repository:
         """A site to read the dataset from. Raises FailedPrecondition (`NO_REPLICA`, `SITE_NOT_REACHABLE`)."""
         places = {site: place for site in dataset.complete_sites if (place := await self.place(site)) is not None}
         return transfers.chosen_source(dataset, places, wanted=wanted, other_than=other_than)
-
-    async def upload_target(
-        self, fresh: Dataset, wanted: str, but: Collection[str]
-    ) -> tuple[Dataset, Target, list[str] | None]:
-        """The site that is to take `fresh`, with the digests its party has there; None where it lies there already.
-
-        And the version that it becomes there, or is already. Raises PermissionDenied (`NOT_OWNER`), ResourceExhausted
-        (`DATASETS_TOO_MANY`, `DATA_TOO_MUCH`), FailedPrecondition (`SITE_NOT_REACHABLE`, `RESIDENCY_DENIED`).
-        """
-        named = await self._datasets.get(fresh.name)
-        standing = None if named is None else wire.dataset_from(named.message)
-        if standing is not None and standing.party != fresh.party:
-            raise PermissionDenied("NOT_OWNER", f"{fresh.name} is another party's", name=fresh.name)
-        if standing is None or standing.digest != fresh.digest:
-            await self._require_room(fresh)
-        if standing is not None:
-            fresh = standing if standing.digest == fresh.digest else datasets.next_version(standing, fresh)
-        places = [wire.place_from(held.message) for held in self._kept.sites.values()]
-        at = () if standing is None or standing != fresh else standing.complete_sites
-        homes = await self._datasets.homes(fresh.party) if not wanted else ()
-        target = transfers.chosen_target(fresh, places, wanted=wanted, but=but, rather=at, homes=homes)
-        place = target.place
-        datasets.require_residency(fresh, place.site, place.residency)
-        if place.site in at:
-            return fresh, target, None
-        return fresh, target, await self._datasets.digests_at(fresh.party, place.site, KNOWN_MAX)
-
-    async def _require_room(self, fresh: Dataset) -> None:
-        """Raise ResourceExhausted (`DATASETS_TOO_MANY`, `DATA_TOO_MUCH`) where its party may have no more."""
-        caps, party, size = self._caps, fresh.party, fresh.size_bytes
-        require_datasets(party, await self._datasets.count(party, caps.party_datasets), caps)
-        require_bytes(party, size, caps)
-        require_bytes(party, size + await self._datasets.bytes_of(party, caps.party_bytes - size), caps)
 
     async def make(
         self,

@@ -25,6 +25,7 @@ from suanmesh_transport.publishing import Publication, Published
 from suanmesh_transport.reader import FileReader
 from suanmesh_transport.repository import AREA, Asked, Outcome, Repository
 from suanmesh_transport.tickets import TicketOffice
+from suanmesh_transport.uploading import Uploading
 from suanmesh_transport.watch import watched
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class TransportService(TransportReads):
     def __init__(
         self,
         repository: Repository,
+        uploading: Uploading,
         kept: Mirror[transfer_pb2.Transfer],
         office: TicketOffice,
         reader: FileReader,
@@ -107,6 +109,7 @@ class TransportService(TransportReads):
     ) -> None:
         super().__init__(repository, kept)
         self._publishing = repository.publishing()
+        self._uploading = uploading
         self._office = office
         self._reader = reader
         self._jobs = jobs
@@ -191,7 +194,7 @@ class TransportService(TransportReads):
             checked_name(request.site, "sites", field="site")
         now = self._clock.now()
         fresh = datasets.published(request.dataset_id, wire.dataset_given(given, request.site, now), request.site, now)
-        fresh, target, known = await self._repository.upload_target(fresh, request.site, request.but)
+        fresh, target, known = await self._uploading.target(fresh, request.site, request.but)
         ticket = None
         if known is not None:
             until = now + self._upload_lifetime
@@ -204,6 +207,7 @@ class TransportService(TransportReads):
             version=version,
             choice=pb.UploadChoice.Value(f"UPLOAD_CHOICE_{target.choice}"),
             distance_km=target.distance_km,
+            latency_us=target.latency_us,
         )
 
     async def GetTicketKey(self, request: pb.GetTicketKeyRequest, call: Call) -> pb.TicketKey:

@@ -14,6 +14,7 @@ import pytest
 from google.protobuf.message import Message
 
 from suanmesh.agent.v1 import agent_service_pb2
+from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network_pb
 from suanmesh.registry.v1.party_pb2 import Party
 from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler_pb
@@ -37,6 +38,7 @@ from suanmesh_transport.settings import TransportSettings
 
 AREA = "transport"
 PATIENCE_S = 60.0
+NETWORK = network_pb.DESCRIPTOR.services_by_name["NetworkOrchestratorService"]
 SCHEDULER = scheduler_pb.DESCRIPTOR.services_by_name["SchedulerService"]
 SETTINGS = TransportSettings(resync_s=0.2, party_datasets_max=8, party_transfers_max=8)
 
@@ -105,6 +107,35 @@ class FolderAgent:
 
 
 @dataclass
+class Network:
+    """The network, as far as it is asked: how far sites are from each other, by source and target, in microseconds."""
+
+    latencies_us: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    async def FindPaths(self, request: network_pb.FindPathsRequest, call: Call) -> network_pb.FindPathsResponse:
+        answer = network_pb.FindPathsResponse()
+        for query in request.queries:
+            latency_us = self.latencies_us.get((query.source, query.target))
+            if latency_us is None:
+                answer.results.add().obstacle.kind = network_pb.PathObstacle.KIND_DISCONNECTED
+            else:
+                answer.results.add().path.latency_us = latency_us
+        return answer
+
+    async def nothing(self, request: Message, call: Call) -> AsyncIterator[Message]:
+        """What else there is that streams."""
+        return
+        yield request
+
+    def __getattr__(self, name: str) -> object:
+        """Nothing else is asked of it."""
+        method = NETWORK.methods_by_name.get(name)
+        if method is None:
+            raise AttributeError(name)
+        return self.nothing if method.server_streaming else self.FindPaths
+
+
+@dataclass
 class JobQueue:
     """The scheduler, as far as it is asked: jobs that wait, by what they read."""
 
@@ -142,6 +173,7 @@ class Movers:
     node: LoopbackNode
     agent_a: FolderAgent
     jobs: JobQueue
+    network: Network
 
     @property
     def user(self) -> Mesh:
@@ -263,6 +295,12 @@ class Movers:
         held = await registry.get(PARTIES, f"parties/{party}")
         await registry.commit(Update(held, Party(name=held.name, publishers=sites)))
 
+    async def default_site(self, party: str, site: str) -> None:
+        """As the registry writes it."""
+        registry = self.store.of("registry")
+        held = await registry.get(PARTIES, f"parties/{party}")
+        await registry.commit(Update(held, Party(name=held.name, default_site=site)))
+
     async def until(self, kind: Kind[M], name: str, holds: Callable[[M | None], bool]) -> M | None:
         """Wait until a document is as it should be."""
         async with asyncio.timeout(PATIENCE_S):
@@ -292,8 +330,10 @@ async def running(folder: Path) -> AsyncIterator[Movers]:
         standing = node.process("agent", identity=agent_id(NODE, "a"), dns_names=[f"agent.a.{NODE}.suanmesh"])
         plane = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"]
         endpoint = await node.serve(standing, [Served(plane, agent)])
-        jobs = JobQueue()
-        queue = await node.serve(node.process("scheduler"), [Served(SCHEDULER, jobs)])
+        jobs, network = JobQueue(), Network()
+        asked = [Served(SCHEDULER, jobs), Served(NETWORK, network)]
+        both = [f"{area}.{NODE}.suanmesh" for area in ("scheduler", "network_orchestrator")]
+        queue = await node.serve(node.process("scheduler", dns_names=both), asked)
         process = node.process(AREA)
         context = ServiceContext(
             area=AREA, node=NODE, settings=SETTINGS, common=Common(), clock=clock,
@@ -304,7 +344,7 @@ async def running(folder: Path) -> AsyncIterator[Movers]:
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(task()) for task in parts.tasks]
             address = await node.serve(process, parts.servicers, requests=parts.requests)
-            movers = Movers(store, clock, address, node, agent, jobs)
+            movers = Movers(store, clock, address, node, agent, jobs, network)
             for party in ("acme", "rival"):
                 message = Party(name=f"parties/{party}")
                 await store.of("registry").commit(Create(PARTIES, message.name, message))

@@ -60,6 +60,27 @@ async def test_a_site_is_chosen_that_can_take_it(opened: Any) -> None:
         assert await reason(upload(movers, dataset={"residency": ["eu"]})) == "RESIDENCY_DENIED"
 
 
+async def test_near_is_what_the_network_says_is_near(opened: Any) -> None:
+    """Two sites of one city may be joined by way of another province."""
+    async with opened() as movers:
+        await movers.publish("lying", party="parties/acme")
+        for name in ("near", "nearer"):
+            await movers.site(name, party="parties/rival", data_endpoint=f"{name}:1")
+        movers.network.latencies_us = {("sites/a", "sites/near"): 9_000, ("sites/a", "sites/nearer"): 2_000}
+        told = await upload(movers, but=["sites/a"])
+        assert (told.site, told.choice, told.latency_us) == ("sites/nearer", pb.UPLOAD_CHOICE_NEAREST, 2_000)
+
+
+async def test_data_goes_to_the_default_site_of_its_party(opened: Any) -> None:
+    """The one whom nobody has told where the party's disks are would bring it elsewhere."""
+    async with opened() as movers:
+        await movers.site("far", party="parties/rival", data_endpoint="far:1")
+        await movers.default_site("acme", "sites/far")
+        told = await upload(movers)
+        assert (told.site, told.choice) == ("sites/far", pb.UPLOAD_CHOICE_DEFAULT)
+        assert (await upload(movers, but=["sites/far"])).site == "sites/a"
+
+
 async def test_a_party_brings_no_more_than_it_may_have(opened: Any) -> None:
     """One user's disk image must not take the disks of all sites."""
     async with opened() as movers:

@@ -317,11 +317,13 @@ async def list_transfers(session: Session) -> None:
 def chosen(brought: Brought) -> Text:
     """In one line to which site it went, and why."""
     site, km = units.short(brought.site), brought.distance_km
+    away = f"{brought.latency_us / 1000:.1f} ms" if brought.latency_us else f"{km} km"
     why = {
         "NAMED": Text("named", "由你指定"),
         "HAS_IT": Text("it has the same content", "已有相同内容"),
         "OWN": Text("your party's own", "属于你的主体"),
-        "NEAREST": Text(f"nearest to your other data, {km} km", f"离你的其他数据最近，{km} 公里"),
+        "NEAREST": Text(f"nearest to your other data, {away}", f"离你的其他数据最近，{away}"),
+        "DEFAULT": Text("your party's default", "主体的默认站点"),
         "FIRST": Text("the first that takes it", "首个接收的站点"),
     }
     said = why.get(

@@ -9,6 +9,7 @@ from suanmesh.registry.v1.registry_service_pb2 import (
     CreatePartyRequest,
     GetPartyRequest,
     ListPartiesRequest,
+    SetDefaultSiteRequest,
     SetPartyStateRequest,
     SetPublishersRequest,
 )
@@ -17,7 +18,9 @@ from suanmesh_cli.layout import Column
 from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.names import Name
 from suanmesh_cli.session import Session, command, each_of, full_name, listed, listing, reading
+from suanmesh_cli.usage import Misuse
 from suanmesh_cli.values import Facts
+from suanmesh_kernel.texts import Text
 
 KINDS = [
     name.removeprefix("KIND_").lower().replace("_", "-")
@@ -124,6 +127,31 @@ async def set_publishers(session: Session, name: str, add: tuple[str, ...], remo
     _show(session, found)
 
 
+@party.command("set")
+@click.argument("name", type=Name("parties"))
+@click.option(
+    "--default-site",
+    type=Name("sites"),
+    metavar="SITE",
+    help="Where `suan data put` brings data that names no site.",
+)
+@click.option("--no-default-site", is_flag=True, help="The mesh is to choose the site again.")
+@command
+async def set_party(session: Session, name: str, default_site: str | None, no_default_site: bool) -> None:
+    """Set what holds for all users of the party NAME (its users, the operator)."""
+    if no_default_site == bool(default_site):
+        said = Text(
+            "Give either --default-site or --no-default-site.", "--default-site 与 --no-default-site 须给出其一。"
+        )
+        raise Misuse(said, click.get_current_context())
+    name = full_name("parties", name)
+    site = full_name("sites", default_site) if default_site else ""
+    async with session.mesh() as mesh:
+        request = SetDefaultSiteRequest(name=name, default_site=site)
+        found = await mesh.registry.SetDefaultSite(request, timeout=session.timeout_s)
+    _show(session, found)
+
+
 async def _set_state(session: Session, name: str, state: Party.State.ValueType) -> None:
     request = SetPartyStateRequest(name=full_name("parties", name), state=state)
     async with session.mesh() as mesh:
@@ -143,5 +171,6 @@ def party_facts(found: Party) -> Facts:
         ("state", Party.State.Name(found.state).removeprefix("STATE_")),
         ("currency", found.currency),
         ("publishers", ", ".join(found.publishers)),
+        ("default site", found.default_site),
         ("registered", found.create_time),
     ]

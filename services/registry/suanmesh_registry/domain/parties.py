@@ -44,6 +44,8 @@ class Party:
     create_time: datetime
     publishers: tuple[str, ...] = ()
     """Sites of others that may publish datasets for it."""
+    default_site: str = ""
+    """Where data goes that its users bring without naming a site; empty where that is chosen."""
 
 
 def registered(party_id: str, kind: PartyKind | None, display_name: str, currency: str, now: datetime) -> Party:
@@ -68,6 +70,11 @@ def with_publishers(party: Party, sites: Sequence[str]) -> Party:
         raise InvalidArgument("FIELD_INVALID", f"publishers: at most {PUBLISHERS_MAX} sites", field="publishers")
     names = {checked_name(site, "sites", field="publishers") for site in sites}
     return replace(party, publishers=tuple(sorted(names)))
+
+
+def with_default_site(party: Party, site: str) -> Party:
+    """The party with that default, none where it is empty. Raises InvalidArgument (`FIELD_INVALID`)."""
+    return replace(party, default_site=checked_name(site, "sites", field="default_site") if site else "")
 
 
 def require_owner(name: str, caller: str, *, operator: bool) -> None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import Enum, StrEnum
-from typing import NamedTuple
+from enum import Enum
 
 from suanmesh_kernel.reasons import NO_REASON, StateReason
 from suanmesh_kernel.refusals import DataLoss, FailedPrecondition, InvalidArgument
 from suanmesh_transport.domain.datasets import Dataset
 
 RATE_BPS_MAX = 10**15
-EARTH_KM = 6371.0
 
 
 class Purpose(Enum):
@@ -159,78 +156,6 @@ def chosen_source(dataset: Dataset, places: Mapping[str, Place], *, wanted: str 
             site=holders[0],
         )
     return min(reachable, key=lambda place: (not place.alive, place.site))
-
-
-class Choice(StrEnum):
-    """Why a site takes what is brought."""
-
-    NAMED = "NAMED"
-    HAS_IT = "HAS_IT"
-    OWN = "OWN"
-    NEAREST = "NEAREST"
-    FIRST = "FIRST"
-
-
-class Target(NamedTuple):
-    """A site that is to take what is brought, why, and how far it is in km where that was weighed."""
-
-    place: Place
-    choice: Choice
-    distance_km: int = 0
-
-
-def chosen_target(
-    dataset: Dataset,
-    places: Collection[Place],
-    *,
-    wanted: str = "",
-    but: Collection[str] = (),
-    rather: Collection[str],
-    homes: Collection[str] = (),
-) -> Target:
-    """A site that is to take a dataset from its owner: the one wanted, else one of `rather`, of the owner's, or the one
-    nearest to `homes`, where the owner's data lies.
-
-    One that is heard of comes first, of equal ones the first by name; none that takes nothing new. Raises
-    FailedPrecondition (`SITE_NOT_REACHABLE`).
-    """
-    open_ones = [p for p in places if p.endpoint and not p.lost and not p.closed and p.site not in but]
-    if wanted:
-        open_ones = [place for place in open_ones if place.site == wanted]
-    else:
-        allowed = [
-            place for place in open_ones if not dataset.residency or set(place.residency) & set(dataset.residency)
-        ]
-        open_ones = allowed or open_ones
-    if not open_ones:
-        closed = any(place.site == wanted and place.closed for place in places)
-        where = wanted or "any site"
-        why = "takes nothing new, as its owner says" if closed else f"that could take {dataset.name} cannot be reached"
-        raise FailedPrecondition("SITE_NOT_REACHABLE", f"{where} {why}", name=dataset.name, site=wanted)
-    home = [place for place in places if place.site in homes and (place.latitude or place.longitude)]
-    far = {place.site: min((_km(place, each) for each in home), default=0.0) for place in open_ones}
-    place = min(
-        open_ones,
-        key=lambda p: (p.site not in rather, p.party != dataset.party, not p.alive, far[p.site], p.site),
-    )
-    if wanted:
-        return Target(place, Choice.NAMED)
-    if place.site in rather:
-        return Target(place, Choice.HAS_IT)
-    if place.party == dataset.party:
-        return Target(place, Choice.OWN)
-    return Target(place, Choice.NEAREST, round(far[place.site])) if home else Target(place, Choice.FIRST)
-
-
-def _km(one: Place, other: Place) -> float:
-    """Along the earth; a place that nobody has given one is far from all."""
-    if not (one.latitude or one.longitude):
-        return EARTH_KM * math.pi
-    latitudes = math.radians(one.latitude), math.radians(other.latitude)
-    apart = math.radians(one.longitude - other.longitude)
-    half = math.sin((latitudes[0] - latitudes[1]) / 2) ** 2
-    half += math.cos(latitudes[0]) * math.cos(latitudes[1]) * math.sin(apart / 2) ** 2
-    return 2 * EARTH_KM * math.asin(min(1.0, math.sqrt(half)))
 
 
 def made(ask: Ask, dataset: Dataset, source: Place, party: str, now: datetime) -> Transfer:

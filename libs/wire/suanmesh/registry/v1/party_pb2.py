@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n suanmesh/registry/v1/party.proto\x12\x14suanmesh.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\"\xb6\x04\n\x05Party\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x34\n\x04kind\x18\x02 \x01(\x0e\x32 .suanmesh.registry.v1.Party.KindR\x04kind\x12(\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x05\xc8\xda\x18\xa0\x06R\x0b\x64isplayName\x12 \n\x08\x63urrency\x18\x04 \x01(\tB\x04\xc8\xda\x18\x10R\x08\x63urrency\x12\x37\n\x05state\x18\x05 \x01(\x0e\x32!.suanmesh.registry.v1.Party.StateR\x05state\x12;\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x19\n\x04\x65tag\x18\x07 \x01(\tB\x05\xc8\xda\x18\x80\x01R\x04\x65tag\x12)\n\npublishers\x18\x08 \x03(\tB\t\xc8\xda\x18\x80\x02\xd0\xda\x18\x64R\npublishers\"x\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x11\n\rKIND_CONSUMER\x10\x01\x12\x19\n\x15KIND_COMPUTE_PROVIDER\x10\x02\x12\x19\n\x15KIND_NETWORK_PROVIDER\x10\x03\x12\x11\n\rKIND_OPERATOR\x10\x04\"Z\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PENDING\x10\x01\x12\x12\n\x0eSTATE_APPROVED\x10\x02\x12\x13\n\x0fSTATE_SUSPENDED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n suanmesh/registry/v1/party.proto\x12\x14suanmesh.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\"\xe0\x04\n\x05Party\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x34\n\x04kind\x18\x02 \x01(\x0e\x32 .suanmesh.registry.v1.Party.KindR\x04kind\x12(\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x05\xc8\xda\x18\xa0\x06R\x0b\x64isplayName\x12 \n\x08\x63urrency\x18\x04 \x01(\tB\x04\xc8\xda\x18\x10R\x08\x63urrency\x12\x37\n\x05state\x18\x05 \x01(\x0e\x32!.suanmesh.registry.v1.Party.StateR\x05state\x12;\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x19\n\x04\x65tag\x18\x07 \x01(\tB\x05\xc8\xda\x18\x80\x01R\x04\x65tag\x12)\n\npublishers\x18\x08 \x03(\tB\t\xc8\xda\x18\x80\x02\xd0\xda\x18\x64R\npublishers\x12(\n\x0c\x64\x65\x66\x61ult_site\x18\t \x01(\tB\x05\xc8\xda\x18\x80\x02R\x0b\x64\x65\x66\x61ultSite\"x\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x11\n\rKIND_CONSUMER\x10\x01\x12\x19\n\x15KIND_COMPUTE_PROVIDER\x10\x02\x12\x19\n\x15KIND_NETWORK_PROVIDER\x10\x03\x12\x11\n\rKIND_OPERATOR\x10\x04\"Z\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PENDING\x10\x01\x12\x12\n\x0eSTATE_APPROVED\x10\x02\x12\x13\n\x0fSTATE_SUSPENDED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,10 +43,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PARTY'].fields_by_name['etag']._serialized_options = b'\310\332\030\200\001'
   _globals['_PARTY'].fields_by_name['publishers']._loaded_options = None
   _globals['_PARTY'].fields_by_name['publishers']._serialized_options = b'\310\332\030\200\002\320\332\030d'
+  _globals['_PARTY'].fields_by_name['default_site']._loaded_options = None
+  _globals['_PARTY'].fields_by_name['default_site']._serialized_options = b'\310\332\030\200\002'
   _globals['_PARTY']._serialized_start=123
-  _globals['_PARTY']._serialized_end=689
-  _globals['_PARTY_KIND']._serialized_start=477
-  _globals['_PARTY_KIND']._serialized_end=597
-  _globals['_PARTY_STATE']._serialized_start=599
-  _globals['_PARTY_STATE']._serialized_end=689
+  _globals['_PARTY']._serialized_end=731
+  _globals['_PARTY_KIND']._serialized_start=519
+  _globals['_PARTY_KIND']._serialized_end=639
+  _globals['_PARTY_STATE']._serialized_start=641
+  _globals['_PARTY_STATE']._serialized_end=731
 # @@protoc_insertion_point(module_scope)

@@ -92,6 +92,7 @@ class Party(message.Message):
     CREATE_TIME_FIELD_NUMBER: builtins.int
     ETAG_FIELD_NUMBER: builtins.int
     PUBLISHERS_FIELD_NUMBER: builtins.int
+    DEFAULT_SITE_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`parties/{party}`."""
     kind: Party.Kind.ValueType
@@ -104,6 +105,10 @@ class Party(message.Message):
     """Where it stands; set by the service."""
     etag: builtins.str
     """For optimistic concurrency (AIP-154)."""
+    default_site: builtins.str
+    """Where data that its users bring goes where they name no site, `sites/{site}`; empty for a site that is chosen by what
+    is near. Set by SetDefaultSite.
+    """
     @builtins.property
     def create_time(self) -> timestamp_pb2.Timestamp:
         """When it was registered."""
@@ -125,9 +130,10 @@ class Party(message.Message):
         create_time: timestamp_pb2.Timestamp | None = ...,
         etag: builtins.str = ...,
         publishers: abc.Iterable[builtins.str] | None = ...,
+        default_site: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "currency", b"currency", "display_name", b"display_name", "etag", b"etag", "kind", b"kind", "name", b"name", "publishers", b"publishers", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "currency", b"currency", "default_site", b"default_site", "display_name", b"display_name", "etag", b"etag", "kind", b"kind", "name", b"name", "publishers", b"publishers", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -157,6 +157,34 @@ class SetPublishersRequest(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class SetDefaultSiteRequest(message.Message):
+    """Request of SetDefaultSite."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    DEFAULT_SITE_FIELD_NUMBER: builtins.int
+    ETAG_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`parties/{party}`."""
+    default_site: builtins.str
+    """The site, `sites/{site}`, of whatever party; empty for none any more."""
+    etag: builtins.str
+    """Etag of the party as it was read; empty to set the site whatever it was."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        default_site: builtins.str = ...,
+        etag: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["default_site", b"default_site", "etag", b"etag", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class SetSiteAdmissionRequest(message.Message):
     """Request of SetSiteAdmission."""
 

@@ -61,6 +61,11 @@ class RegistryServiceStub(object):
                 request_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.SetPublishersRequest.SerializeToString,
                 response_deserializer=suanmesh_dot_registry_dot_v1_dot_party__pb2.Party.FromString,
                 _registered_method=True)
+        self.SetDefaultSite = channel.unary_unary(
+                '/suanmesh.registry.v1.RegistryService/SetDefaultSite',
+                request_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.SetDefaultSiteRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_registry_dot_v1_dot_party__pb2.Party.FromString,
+                _registered_method=True)
         self.CreateJoinToken = channel.unary_unary(
                 '/suanmesh.registry.v1.RegistryService/CreateJoinToken',
                 request_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.CreateJoinTokenRequest.SerializeToString,
@@ -199,6 +204,18 @@ class RegistryServiceServicer(object):
         Errors:
         * `NOT_FOUND` (`PARTY_UNKNOWN`, `SITE_UNKNOWN`): a site is named once it has joined, not before.
         * `INVALID_ARGUMENT` (`FIELD_INVALID`).
+        * `PERMISSION_DENIED` (`NOT_OWNER`): a user speaks for its own party only, the operator for all.
+        * `ABORTED` (`ETAG_STALE`): the party has changed since it was read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetDefaultSite(self, request, context):
+        """Says where data that users of the party bring goes where they name no site. Safe to repeat.
+
+        Errors:
+        * `NOT_FOUND` (`PARTY_UNKNOWN`, `SITE_UNKNOWN`).
         * `PERMISSION_DENIED` (`NOT_OWNER`): a user speaks for its own party only, the operator for all.
         * `ABORTED` (`ETAG_STALE`): the party has changed since it was read.
         """
@@ -458,6 +475,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     request_deserializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.SetPublishersRequest.FromString,
                     response_serializer=suanmesh_dot_registry_dot_v1_dot_party__pb2.Party.SerializeToString,
             ),
+            'SetDefaultSite': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetDefaultSite,
+                    request_deserializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.SetDefaultSiteRequest.FromString,
+                    response_serializer=suanmesh_dot_registry_dot_v1_dot_party__pb2.Party.SerializeToString,
+            ),
             'CreateJoinToken': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateJoinToken,
                     request_deserializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.CreateJoinTokenRequest.FromString,
@@ -663,6 +685,33 @@ class RegistryService(object):
             target,
             '/suanmesh.registry.v1.RegistryService/SetPublishers',
             suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.SetPublishersRequest.SerializeToString,
+            suanmesh_dot_registry_dot_v1_dot_party__pb2.Party.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetDefaultSite(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.registry.v1.RegistryService/SetDefaultSite',
+            suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.SetDefaultSiteRequest.SerializeToString,
             suanmesh_dot_registry_dot_v1_dot_party__pb2.Party.FromString,
             options,
             channel_credentials,

@@ -49,6 +49,14 @@ class RegistryServiceStub:
       * `PERMISSION_DENIED` (`NOT_OWNER`): a user speaks for its own party only, the operator for all.
       * `ABORTED` (`ETAG_STALE`): the party has changed since it was read.
     """
+    SetDefaultSite: aio.UnaryUnaryMultiCallable[registry_service_pb2.SetDefaultSiteRequest, party_pb2.Party]
+    """Says where data that users of the party bring goes where they name no site. Safe to repeat.
+
+    Errors:
+      * `NOT_FOUND` (`PARTY_UNKNOWN`, `SITE_UNKNOWN`).
+      * `PERMISSION_DENIED` (`NOT_OWNER`): a user speaks for its own party only, the operator for all.
+      * `ABORTED` (`ETAG_STALE`): the party has changed since it was read.
+    """
     CreateJoinToken: aio.UnaryUnaryMultiCallable[registry_service_pb2.CreateJoinTokenRequest, registry_service_pb2.JoinToken]
     """Issues a one-time token with which one agent may request to join as a site of the party, or one user of it may have
     a certificate. With it comes what its bearer shows the gateway to be let in that far. The token is derived from
@@ -253,6 +261,20 @@ class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
         Errors:
           * `NOT_FOUND` (`PARTY_UNKNOWN`, `SITE_UNKNOWN`): a site is named once it has joined, not before.
           * `INVALID_ARGUMENT` (`FIELD_INVALID`).
+          * `PERMISSION_DENIED` (`NOT_OWNER`): a user speaks for its own party only, the operator for all.
+          * `ABORTED` (`ETAG_STALE`): the party has changed since it was read.
+        """
+
+    @abc_1.abstractmethod
+    def SetDefaultSite(
+        self,
+        request: registry_service_pb2.SetDefaultSiteRequest,
+        context: aio.ServicerContext[registry_service_pb2.SetDefaultSiteRequest, abc.Awaitable[party_pb2.Party]],
+    ) -> abc.Awaitable[party_pb2.Party]:
+        """Says where data that users of the party bring goes where they name no site. Safe to repeat.
+
+        Errors:
+          * `NOT_FOUND` (`PARTY_UNKNOWN`, `SITE_UNKNOWN`).
           * `PERMISSION_DENIED` (`NOT_OWNER`): a user speaks for its own party only, the operator for all.
           * `ABORTED` (`ETAG_STALE`): the party has changed since it was read.
         """

@@ -42,6 +42,8 @@ class _UploadChoiceEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_UploadCho
     """It is the nearest to where data of the party lies."""
     UPLOAD_CHOICE_FIRST: _UploadChoice.ValueType  # 5
     """It is the first by name that is heard of: no data of the party lies anywhere."""
+    UPLOAD_CHOICE_DEFAULT: _UploadChoice.ValueType  # 6
+    """It is the party's default."""
 
 class UploadChoice(_UploadChoice, metaclass=_UploadChoiceEnumTypeWrapper):
     """Why a site takes what is brought."""
@@ -58,6 +60,8 @@ UPLOAD_CHOICE_NEAREST: UploadChoice.ValueType  # 4
 """It is the nearest to where data of the party lies."""
 UPLOAD_CHOICE_FIRST: UploadChoice.ValueType  # 5
 """It is the first by name that is heard of: no data of the party lies anywhere."""
+UPLOAD_CHOICE_DEFAULT: UploadChoice.ValueType  # 6
+"""It is the party's default."""
 
 @typing.final
 class CreateDatasetsRequest(message.Message):
@@ -957,8 +961,8 @@ class OpenUploadRequest(message.Message):
     dataset_id: builtins.str
     """Last part of the name: lower-case letters, digits and hyphens, 1 to 63."""
     site: builtins.str
-    """`sites/{site}` that is to take it; empty for one that is chosen: one that has it, of the party's own, or the
-    nearest to where data of the party lies; none that takes nothing new.
+    """`sites/{site}` that is to take it; empty for one that is chosen: one that has it, the party's default, one of
+    its own, or the nearest to where data of the party lies; none that takes nothing new.
     """
     @builtins.property
     def dataset(self) -> dataset_pb2.Dataset:
@@ -994,6 +998,7 @@ class OpenUploadResponse(message.Message):
     VERSION_FIELD_NUMBER: builtins.int
     CHOICE_FIELD_NUMBER: builtins.int
     DISTANCE_KM_FIELD_NUMBER: builtins.int
+    LATENCY_US_FIELD_NUMBER: builtins.int
     dataset: builtins.str
     """`datasets/{dataset}` it becomes."""
     site: builtins.str
@@ -1004,6 +1009,10 @@ class OpenUploadResponse(message.Message):
     """Why that site."""
     distance_km: builtins.int
     """How far it is in km from where data of the party lies, along the earth; 0 where that was not weighed."""
+    latency_us: builtins.int
+    """How long the way from there takes in microseconds, as links were measured of late or are declared; 0 where that was
+    not weighed.
+    """
     @builtins.property
     def ticket(self) -> signed_pb2.Signed:
         """Signed UploadTicket for the caller; empty where the same content has the name and lies at the site already."""
@@ -1017,9 +1026,10 @@ class OpenUploadResponse(message.Message):
         version: builtins.int = ...,
         choice: UploadChoice.ValueType = ...,
         distance_km: builtins.int = ...,
+        latency_us: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["ticket", b"ticket"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["choice", b"choice", "dataset", b"dataset", "distance_km", b"distance_km", "site", b"site", "ticket", b"ticket", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["choice", b"choice", "dataset", b"dataset", "distance_km", b"distance_km", "latency_us", b"latency_us", "site", b"site", "ticket", b"ticket", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
