@@ -448,7 +448,7 @@ class TaskSpec(message.Message):
     PARAMETERS_FIELD_NUMBER: builtins.int
     RETRY_FIELD_NUMBER: builtins.int
     count: builtins.int
-    """How many, 1 to 1000; 0 means 1. Each sees its index in SUANMESH_TASK_INDEX."""
+    """How many, 1 to 10000, of a gang 1 to 1000; 0 means 1. Each sees its index in SUANMESH_TASK_INDEX."""
     gang: builtins.bool
     """Whether all start together or none; a gang lies within one site."""
     on_failure: TaskSpec.OnFailure.ValueType
@@ -518,21 +518,61 @@ class Parameter(message.Message):
 
     NAME_FIELD_NUMBER: builtins.int
     VALUES_FIELD_NUMBER: builtins.int
+    EACH_FIELD_NUMBER: builtins.int
+    RANGE_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Capital letters, digits and `_`, a letter first, at most 32."""
+    each: builtins.int
+    """How many tasks in a row have the same value; 0 means 1. So many times the number of values must go into the number of
+    tasks without remainder: of a sweep over every combination each parameter is said by its own values.
+    """
     @builtins.property
     def values(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """As many as there are tasks, in their order."""
+        """What the tasks have in turn, in their order; after the last the first comes again. Empty where `range` says them."""
+
+    @builtins.property
+    def range(self) -> NumberRange:
+        """Whole numbers in the place of `values`."""
 
     def __init__(
         self,
         *,
         name: builtins.str = ...,
         values: abc.Iterable[builtins.str] | None = ...,
+        each: builtins.int = ...,
+        range: NumberRange | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["range", b"range"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["each", b"each", "name", b"name", "range", b"range", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class NumberRange(message.Message):
+    """Whole numbers at equal distances."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    FIRST_FIELD_NUMBER: builtins.int
+    STEP_FIELD_NUMBER: builtins.int
+    COUNT_FIELD_NUMBER: builtins.int
+    first: builtins.int
+    """The first."""
+    step: builtins.int
+    """From one to the next; may be negative."""
+    count: builtins.int
+    """How many, 1 to 10000."""
+    def __init__(
+        self,
+        *,
+        first: builtins.int = ...,
+        step: builtins.int = ...,
+        count: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "values", b"values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["count", b"count", "first", b"first", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
