@@ -23,10 +23,13 @@ from ledger_commands import (
     usage_of,
 )
 
+from suanmesh.accounting.v1.accounting_service_pb2 import HoldAsk
 from suanmesh.accounting.v1.usage_pb2 import Charge
+from suanmesh.type.v1.money_pb2 import METER_TRANSFER_BYTES, Price
 from suanmesh_accounting.domain import commands as c
 from suanmesh_accounting.domain import queries as q
-from suanmesh_accounting.domain.ledger import AccountKind, Hold, HoldState
+from suanmesh_accounting.domain.ledger import AccountKind, Hold, HoldState, Move
+from suanmesh_accounting.domain.prices import Reading
 from suanmesh_accounting.ports import Ledger
 from suanmesh_kernel.refusals import NotFound
 
@@ -54,7 +57,28 @@ async def charged(ledger: Ledger) -> Ledger:
         placement, site = f"p{number % 3}", f"sites/{'ab'[number % 3 % 2]}"
         used = usage_of(number + 1, placement, 10 + number, site=site)
         await one(ledger, replace(used, record_us=DAYS * q.DAY_US + number * 7 * HOUR_US))
+    await one(ledger, hold_with_a_link("p3", 60))
+    for number, version in enumerate(("in@1", "out@1", "in@2")):
+        await one(ledger, moved(20 + number, "p3", 10 + number, version, DAYS * q.DAY_US + number * 7 * HOUR_US))
     return ledger
+
+
+def hold_with_a_link(placement: str, amount: int) -> c.PlaceHold:
+    """One of which a link has a share of a micro for each byte."""
+    hold = hold_of(placement, amount)
+    ask = HoldAsk.FromString(hold.ask)
+    price = Price(meter=METER_TRANSFER_BYTES, amount_micros=1, per_quantity=1)
+    ask.link_prices.add(link="links/l", party="parties/l", price=price, source="sites/s", target="sites/a")
+    return replace(hold, ask=ask.SerializeToString())
+
+
+def moved(sequence: int, placement: str, size: int, version: str, at_us: int) -> c.RecordUsage:
+    """What a site reports of a transfer to it."""
+    transfer = f"transfers/t{sequence}"
+    used = usage_of(sequence, placement, size, transfer=transfer, final=True)
+    measured = used.measured[0]._replace(readings=(Reading(METER_TRANSFER_BYTES, size),))
+    move = Move("sites/s", "sites/a", f"placements/{placement}", f"datasets/{version}")
+    return replace(used, measured=(measured,), moves={transfer: move}, record_us=at_us)
 
 
 def summed(group: q.ChargeGroup, **more: Any) -> q.SummedCharges:
@@ -71,6 +95,7 @@ KEYS: dict[q.ChargeGroup, Callable[[Charge], object]] = {
     q.ChargeGroup.JOB: lambda charge: charge.job,
     q.ChargeGroup.SITE: lambda charge: charge.usage.removesuffix(f"/e/{charge.usage.rpartition('/')[2]}"),
     q.ChargeGroup.METER: lambda charge: charge.meter,
+    q.ChargeGroup.DATASET: lambda charge: charge.dataset.partition("@")[0],
     q.ChargeGroup.DAY: lambda charge: charge.create_time.seconds // 86_400,
 }
 
@@ -81,6 +106,8 @@ async def test_sums_are_those_of_the_lines(charged: Ledger, group: q.ChargeGroup
     """Finance adds up the lines of a bill by itself; a sum that differs by a micro is a dispute."""
     expected: dict[object, Counter[str]] = {}
     for charge in await lines(charged, *period):
+        if group is q.ChargeGroup.DATASET and not charge.dataset:
+            continue
         sums = expected.setdefault(KEYS[group](charge), Counter())
         sums.update(charges=1, amount=charge.amount_micros, waived=charge.waived_micros)
     found = await charged.page(summed(group, start_us=period[0], end_us=period[1]))
@@ -112,6 +139,16 @@ async def test_pages_of_sums_are_the_whole(charged: Ledger, group: q.ChargeGroup
             break
     assert tuple(seen) == whole.sums.items
     assert total == {(whole.charges, whole.total_micros, whole.waived_micros)}
+
+
+async def test_what_moved_data_cost_is_summed_by_the_data(charged: Ledger) -> None:
+    """Whoever brings large data must see which of it costs."""
+    found = await charged.page(summed(q.ChargeGroup.DATASET))
+    assert [(each.key, each.charges, each.amount_micros) for each in found.sums.items] == [
+        ("datasets/in", 2, 22),
+        ("datasets/out", 1, 11),
+    ]
+    assert (found.charges, found.total_micros) == (3, 33)
 
 
 async def test_days_begin_where_the_reader_lives(charged: Ledger) -> None:

@@ -45,6 +45,7 @@ CHINESE: Final = {
     "ISSUED BEFORE": "早于此签发",
     "REVOKED": "已吊销",
     "DATASET": "数据集",
+    "DATASETS": "数据集数",
     "DAY": "日期",
     "DECISION": "裁决",
     "DEVICES": "设备",

@@ -176,17 +176,8 @@ class Data:
                 raise
 
         name, version, to = await _going_on(bring, lambda: sending.sent_bytes, patience_s)
-        return Brought(
-            name,
-            to.site,
-            manifest,
-            left_out,
-            version,
-            to.choice,
-            to.distance_km,
-            to.latency_us,
-            sent_bytes=sending.sent_bytes,
-        )
+        why = to.choice, to.distance_km, to.latency_us
+        return Brought(name, to.site, manifest, left_out, version, *why, sent_bytes=sending.sent_bytes)
 
     async def _label(self, name: str, labels: Mapping[str, str]) -> None:
         await self._mesh.transport.SetDatasetLabels(pb.SetDatasetLabelsRequest(name=name, labels=labels))

@@ -54,7 +54,10 @@ class EtcdMesh:
     async def move_of(self, transfer: str) -> Move | None:
         """Read from etcd: a small transfer ends before any mirror has seen it."""
         held = await self._store.get(TRANSFERS, transfer)
-        return Move(held.message.source, held.message.target, held.message.placement) if held else None
+        if held is None:
+            return None
+        made = held.message
+        return Move(made.source, made.target, made.placement, made.dataset)
 
     async def standing(self, placements: Collection[str]) -> Mapping[str, PlacementStatus]:
         """Read from etcd, so that a commit made a moment ago is seen."""

@@ -18,6 +18,7 @@ _GROUPS = {
     pb.SummarizeChargesRequest.GROUP_BY_DAY: q.ChargeGroup.DAY,
     pb.SummarizeChargesRequest.GROUP_BY_SITE: q.ChargeGroup.SITE,
     pb.SummarizeChargesRequest.GROUP_BY_METER: q.ChargeGroup.METER,
+    pb.SummarizeChargesRequest.GROUP_BY_DATASET: q.ChargeGroup.DATASET,
 }
 
 
@@ -70,6 +71,8 @@ def _sum_to(found: q.ChargeSum, group: q.ChargeGroup, offset_us: int) -> pb.Char
         message.site = str(found.key)
     elif group is q.ChargeGroup.METER:
         message.meter = money_pb2.Meter.ValueType(int(found.key))
+    elif group is q.ChargeGroup.DATASET:
+        message.dataset = str(found.key)
     else:
         message.day.CopyFrom(wire.timestamp(int(found.key) * q.DAY_US - offset_us))
     return message

@@ -33,6 +33,8 @@ from suanmesh.accounting.v1.price_book_pb2 import PriceBook
 from suanmesh.accounting.v1.usage_pb2 import Bill, Charge
 from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest
+from suanmesh.transport.v1.dataset_pb2 import Dataset
+from suanmesh.transport.v1.transport_service_pb2 import GetDatasetRequest
 from suanmesh.type.v1.money_pb2 import METER_CPU_US, METER_TRANSFER_BYTES, Price
 from suanmesh_cli.main import suan
 
@@ -206,9 +208,33 @@ async def test_sums_by_label_are_those_of_its_jobs(oracle: Any, run: Run) -> Non
     assert "there are more" in some.stderr
 
 
+async def test_what_moved_cost_by_a_label_of_the_data(oracle: Any, run: Run) -> None:
+    """A project pays for the data it brings, whoever's job reads it."""
+    projects = {"datasets/in": "sky", "datasets/out": "sea", "datasets/gone": ""}
+    sums = [ChargeSum(dataset=name, charges=1, amount_micros=5) for name in projects]
+    summed = SummarizeChargesResponse(account="accounts/a", currency="CNY", charges=3, total_micros=15, sums=sums)
+
+    async def answer(body: bytes, context: Any) -> bytes:
+        if oracle.asked[-1][0] == "SummarizeCharges":
+            assert SummarizeChargesRequest.FromString(body).group_by == SummarizeChargesRequest.GROUP_BY_DATASET
+            return summed.SerializeToString()
+        made = Dataset(name=GetDatasetRequest.FromString(body).name)
+        made.labels.update({"project": projects[made.name]} if projects[made.name] else {})
+        return made.SerializeToString()
+
+    oracle.answer = answer
+    *lines, foot = rows_of(await run("bill", "show", "--account", "a", "--by", "dataset-label:project", "-o", "csv"))
+    assert [(line["label"], line["datasets"], line["amount"]) for line in lines] == [
+        ("sea", "1", "0.000005"), ("sky", "1", "0.000005"), ("", "1", "0.000005"),
+    ]  # fmt: skip
+    assert foot["amount"] == "0.000015"
+    *lines, foot = rows_of(await run("bill", "show", "--account", "a", "--by", "dataset", "-o", "csv"))
+    assert [line["dataset"] for line in lines] == ["in", "out", "gone"]
+
+
 async def test_what_cannot_be_summed_by_is_not_asked(oracle: Any, run: Run) -> None:
     """A mistyped word must not come back as a sum of something else."""
-    for arguments in (["--by", "week"], ["--by", "label:"], ["--by", "day", "--job", "j"]):
+    for arguments in (["--by", "week"], ["--by", "label:"], ["--by", "day:x"], ["--by", "day", "--job", "j"]):
         done = await run("bill", "show", "--account", "a", *arguments, "--lang", "zh")
         assert (done.exit_code, oracle.asked) == (2, [])
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,6 @@ import click
 
 from suanmesh.accounting.v1.account_pb2 import Account, Budget
 from suanmesh.accounting.v1.accounting_service_pb2 import (
-    ChargeSum,
     GetBillRequest,
     ListAccountsRequest,
     SetBudgetRequest,
@@ -20,6 +20,7 @@ from suanmesh.accounting.v1.accounting_service_pb2 import (
 )
 from suanmesh.accounting.v1.usage_pb2 import Bill
 from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest
+from suanmesh.transport.v1.transport_service_pb2 import GetDatasetRequest
 from suanmesh_cli import output, periods, tables, values
 from suanmesh_cli.commands.money import REPEAT, micros, print_account
 from suanmesh_cli.lazy import Verbs
@@ -45,8 +46,10 @@ GROUPS = {
     "day": SummarizeChargesRequest.GROUP_BY_DAY,
     "site": SummarizeChargesRequest.GROUP_BY_SITE,
     "meter": SummarizeChargesRequest.GROUP_BY_METER,
+    "dataset": SummarizeChargesRequest.GROUP_BY_DATASET,
 }
-LABEL = "label:"
+LABELS = {"label": "job", "dataset-label": "dataset"}
+"""Of what the labels are that are summed by, as `label:KEY`."""
 
 
 @click.group(cls=Verbs)
@@ -73,7 +76,12 @@ def bill() -> None:
     metavar="WHEN",
     help="Only what was charged until then; a day or month with all its hours.",
 )
-@click.option("--by", default="", metavar="WHAT", help="Sum it by job, day, site, meter or label:KEY.")
+@click.option(
+    "--by",
+    default="",
+    metavar="WHAT",
+    help="Sum it by job, day, site, meter, dataset, label:KEY of jobs, or dataset-label:KEY.",
+)
 @listing
 async def show_bill(session: Session, account_name: str, job_name: str, start: str, end: str, by: str) -> None:
     """Show every charge with its day, its unit price and its trace, and the sum; or sums."""
@@ -174,18 +182,20 @@ async def _all_charges(session: Session, mesh: Mesh, request: GetBillRequest) ->
 async def _show_sums(
     session: Session, mesh: Mesh, account: str, by: str, period: tuple[Timestamp | None, Timestamp | None]
 ) -> None:
-    group = "job" if by.startswith(LABEL) else by
+    what, _, key = by.partition(":")
+    group = LABELS.get(what, by)
     offset_min = periods.offset_min(SystemClock().now(), session.view.zone)
     request = SummarizeChargesRequest(
         account=account, group_by=GROUPS[group], start_time=period[0], end_time=period[1], utc_offset_min=offset_min
     )
     most = session.limit or ITEMS_MAX
-    answer = await _all_sums(session, mesh, request, ITEMS_MAX if by == "day" or by.startswith(LABEL) else most)
+    answer = await _all_sums(session, mesh, request, ITEMS_MAX if key or by == "day" else most)
     rows = [sums.row(group, each, offset_min) for each in answer.sums]
     if by == "day":
         rows = await _days(session, mesh, request, rows)
-    if by.startswith(LABEL):
-        rows = sums.by_label(rows, await _labels(session, mesh, answer.sums, by.removeprefix(LABEL)))
+    if key:
+        labels = await _labels(session, mesh, group, [str(each["key"]) for each in rows], key)
+        rows = sums.by_label(rows, labels, f"{group}s")
     if answer.next_page_token or len(rows) > most:
         rows = rows[:most]
         output.note_more(session.view, len(rows))
@@ -235,29 +245,34 @@ async def _all_sums(
     return answer
 
 
-async def _labels(session: Session, mesh: Mesh, found: Sequence[ChargeSum], key: str) -> dict[str, str]:
-    """The value of a label of each job; none of a job that has none, or is not known any more."""
+async def _labels(session: Session, mesh: Mesh, kind: str, names: Sequence[str], key: str) -> dict[str, str]:
+    """The value of a label of each job or dataset; none of one that has none, or is not known any more."""
     turns = asyncio.Semaphore(CALLS_AT_A_TIME)
 
-    async def label(job: str) -> tuple[str, str]:
+    async def label(name: str) -> tuple[str, str]:
+        labels: Mapping[str, str] = {}
         async with turns:
-            try:
-                told = await mesh.scheduler.GetJob(GetJobRequest(name=job), timeout=session.timeout_s)
-            except NotFound:
-                return job, ""
-        return job, told.labels.get(key, "")
+            with suppress(NotFound):
+                if kind == "job":
+                    labels = (await mesh.scheduler.GetJob(GetJobRequest(name=name), timeout=session.timeout_s)).labels
+                else:
+                    asked = GetDatasetRequest(name=name)
+                    labels = (await mesh.transport.GetDataset(asked, timeout=session.timeout_s)).labels
+        return name, labels.get(key, "")
 
-    return dict(await asyncio.gather(*(label(each.job) for each in found)))
+    return dict(await asyncio.gather(*map(label, names)))
 
 
 def _require_group(by: str, job: str) -> None:
     """Raises Misuse for what cannot be summed by."""
-    label = by.startswith(LABEL) and len(by) > len(LABEL)
-    if by and by not in GROUPS and not label:
+    what, _, key = by.partition(":")
+    if by and by not in GROUPS and not (what in LABELS and key):
         raise Misuse(
             Text(
-                f"{by[:40]!r} is nothing to sum by: job, day, site, meter or label:KEY, such as label:team.",
-                f"不能按 {by[:40]!r} 汇总：可用 job、day、site、meter 或 label:键，例如 label:team。",
+                f"{by[:40]!r} is nothing to sum by: job, day, site, meter, dataset, label:KEY, such as label:team, or "
+                "dataset-label:KEY.",
+                f"不能按 {by[:40]!r} 汇总：可用 job、day、site、meter、dataset、label:键（例如 label:team）或 "
+                "dataset-label:键。",
             ),
             click.get_current_context(),
         )

@@ -34,6 +34,7 @@ def row(group: str, found: ChargeSum, offset_min: int = 0) -> Row:
     keys = {
         "job": found.job,
         "site": found.site,
+        "dataset": found.dataset,
         "meter": units.METERS.get(found.meter, str(found.meter)),
         "day": day.date().isoformat(),
     }
@@ -47,9 +48,9 @@ def row(group: str, found: ChargeSum, offset_min: int = 0) -> Row:
     }
 
 
-def by_label(rows: Sequence[Row], labels: Mapping[str, str]) -> list[Row]:
-    """Sums by job as sums by a label of these; jobs without it come together, last."""
-    made = merged([each | {"key": labels.get(str(each["key"]), ""), "jobs": 1} for each in rows])
+def by_label(rows: Sequence[Row], labels: Mapping[str, str], counted: str) -> list[Row]:
+    """Sums by job or dataset as sums by a label of these, counted as `counted`; those without it come last."""
+    made = merged([each | {"key": labels.get(str(each["key"]), ""), counted: 1} for each in rows])
     return sorted(made, key=lambda each: (not each["key"], each["key"]))
 
 
@@ -61,7 +62,7 @@ def merged(rows: Sequence[Row]) -> list[Row]:
         if into is None:
             made[each["key"]] = dict(each)
             continue
-        for field in ("jobs", "charges"):
+        for field in ("jobs", "datasets", "charges"):
             into |= {field: into[field] + each[field]} if field in into else {}
         for field in ("amount_micros", "waived_micros"):
             into[field] = str(int(into[field]) + int(each[field]))
@@ -72,27 +73,32 @@ def merged(rows: Sequence[Row]) -> list[Row]:
 
 def columns_of(shown: Shown) -> list[Column]:
     """The columns of such rows."""
-    title = shown.by.partition(":")[0].upper()
+    title = _title(shown)
     currency = shown.answer.currency
     columns = [
-        Column(title, lambda each: units.short(each["key"]) if title == "JOB" else each["key"]),
+        Column(title, lambda each: units.short(each["key"]) if title in ("JOB", "DATASET") else each["key"]),
         Column("JOBS", lambda each: each["jobs"]),
+        Column("DATASETS", lambda each: each["datasets"]),
         Column("CHARGES", lambda each: each["charges"], rank=2),
         Column("AMOUNT", lambda each: values.money(int(each["amount_micros"]), currency)),
         Column("WAIVED", lambda each: values.money(int(each["waived_micros"]), currency)),
         Column("FIRST", lambda each: values.stamp(each["first_time"]), rank=1),
         Column("LAST", lambda each: values.stamp(each["last_time"]), rank=1),
     ]
-    absent = {"JOBS"} if title != "LABEL" else set()
+    absent = {"JOBS", "DATASETS"} - {{"label": "JOBS", "dataset-label": "DATASETS"}.get(shown.by.partition(":")[0])}
     absent |= set() if shown.answer.waived_micros else {"WAIVED"}
     return [column for column in columns if column.title not in absent]
+
+
+def _title(shown: Shown) -> str:
+    return shown.by.partition(":")[0].removeprefix("dataset-").upper()
 
 
 def footer_of(view: View, shown: Shown) -> list[Cell]:
     """What all of it comes to, also what is not shown."""
     answer = shown.answer
     cells: dict[str, Cell] = {
-        shown.by.partition(":")[0].upper(): "total" if view.lang == "en" else "合计",
+        _title(shown): "total" if view.lang == "en" else "合计",
         "CHARGES": int(answer.charges),
         "AMOUNT": values.money(answer.total_micros, answer.currency),
         "WAIVED": values.money(answer.waived_micros, answer.currency),

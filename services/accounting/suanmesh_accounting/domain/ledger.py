@@ -69,6 +69,8 @@ class Move:
     source: str
     target: str
     placement: str
+    dataset: str = ""
+    """The version that is moved."""
 
 
 class Posting(NamedTuple):

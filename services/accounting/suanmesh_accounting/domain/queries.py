@@ -141,11 +141,13 @@ class ChargeGroup(StrEnum):
     DAY = "DAY"
     SITE = "SITE"
     METER = "METER"
+    DATASET = "DATASET"
+    """Of what was moved alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChargeSum:
-    """Charges that have something in common: a job, a site, a meter's number, or a day since 1970."""
+    """Charges that have something in common: a job, a site, a dataset, a meter's number, or a day since 1970."""
 
     key: str | int
     charges: int

@@ -14,6 +14,7 @@ from suanmesh_accounting.domain.commands import Measured
 from suanmesh_accounting.domain.ledger import Account, AccountKind, Hold, Move, Posting, within
 from suanmesh_accounting.domain.prices import Book, RatedLine, compute_lines, transfer_lines
 from suanmesh_accounting.wire import month_at, price_to, tariffs_from, timestamp
+from suanmesh_kernel.names import versioned
 
 if TYPE_CHECKING:
     from suanmesh_accounting.ledger.session import Session
@@ -52,6 +53,7 @@ class HoldCharges:
         """
         work = work_of(self.hold, measured.transfer, measured.task)
         lines = self._lines(measured, move, work)
+        moved = move.dataset if move else ""
         shares = within([line.amount_micros for line in lines], self._left_micros)
         reference = measured.reference
         stem = "charges/" + reference.removeprefix("sites/").replace("/", "-")
@@ -70,11 +72,13 @@ class HoldCharges:
                 waived_micros=share.waived_micros,
                 remainder_in=line.remainder_in,
                 remainder_out=line.remainder_out,
+                dataset=moved,
                 entry=self._entry if charged else "",
             )
             document = alike + own.SerializeToString()  # fields of a message may come in any order
             sums = (measured.site, line.meter, charged, share.waived_micros)
-            self._session.charges.append((self.hold.account, self.hold.job, *sums, self._now_us, document))
+            dataset = versioned(moved)[0] if moved else ""
+            self._session.charges.append((self.hold.account, self.hold.job, *sums, self._now_us, dataset, document))
             self._session.remainders.carry(work, line.rate, line.remainder_out)
         return len(lines)
 

@@ -81,7 +81,8 @@ def _summable(row: Row[Any], document: bytes) -> dict[str, Any]:
     charge = Charge.FromString(document)
     kept = {name: getattr(row, name) for name in ("account", "job", "amount_micros", "create_us")}
     site = charge.usage.rpartition("/")[0].rpartition("/")[0]
-    return {**kept, "site": site, "meter": charge.meter, "waived_micros": charge.waived_micros, "document": document}
+    sums = {"site": site, "meter": charge.meter, "waived_micros": charge.waived_micros, "dataset": ""}
+    return {**kept, **sums, "document": document}
 
 
 def _index_jobs(connection: Connection) -> None:
@@ -107,6 +108,14 @@ def _belong(connection: Connection) -> None:
     connection.exec_driver_sql("ALTER TABLE identity ADD COLUMN number BIGINT NOT NULL DEFAULT 0")
 
 
+def _name_datasets(connection: Connection) -> None:
+    """Version 9: charges can be summed by what was moved, from now on; an older step may have made the table."""
+    if "dataset" in {column["name"] for column in inspect(connection).get_columns(t.charges.name)}:
+        return
+    kind = t.charges.c.dataset.type.compile(connection.dialect)
+    connection.exec_driver_sql(f"ALTER TABLE charges ADD COLUMN dataset {kind} NOT NULL DEFAULT ''")
+
+
 STEPS: tuple[Step, ...] = (
     _as_it_was,
     _count_held,
@@ -116,4 +125,5 @@ STEPS: tuple[Step, ...] = (
     _index_jobs,
     _budget_months,
     _belong,
+    _name_datasets,
 )

@@ -131,11 +131,14 @@ def _charged(account: str, start_us: int, end_us: int) -> list[ColumnElement[boo
 def _summed_charges(c: Connection, query: q.SummedCharges) -> q.ChargeSums:
     made = t.charges.c
     account = _account_of(c, query.account, query.party)
-    charged = _charged(account.name, query.start_us, query.end_us)
+    charged = [*_charged(account.name, query.start_us, query.end_us)]
+    if query.group is q.ChargeGroup.DATASET:
+        charged.append(made.dataset != "")
     key: ColumnElement[Any] = {
         q.ChargeGroup.JOB: made.job,
         q.ChargeGroup.SITE: made.site,
         q.ChargeGroup.METER: made.meter,
+        q.ChargeGroup.DATASET: made.dataset,
         q.ChargeGroup.DAY: (made.create_us + query.offset_us) // q.DAY_US,
     }[query.group]
     counted = (
@@ -144,7 +147,7 @@ def _summed_charges(c: Connection, query: q.SummedCharges) -> q.ChargeSums:
         func.coalesce(func.sum(made.waived_micros), 0),
     )
     total = c.execute(select(*counted).where(*charged)).one()
-    named = query.group in (q.ChargeGroup.JOB, q.ChargeGroup.SITE)
+    named = query.group in (q.ChargeGroup.JOB, q.ChargeGroup.SITE, q.ChargeGroup.DATASET)
     after = query.cut.after if named else pages.as_number(query.cut.after)
     beyond = [key > after] if query.cut.after else []
     sums = select(key.label("key"), *counted, func.min(made.create_us), func.max(made.create_us))

@@ -28,7 +28,9 @@ from suanmesh_kernel.months import begin_of
 from suanmesh_kernel.names import last
 from suanmesh_store import bulk_rows
 
-CHARGE_COLUMNS = ("account", "job", "site", "meter", "amount_micros", "waived_micros", "create_us", "document")
+CHARGE_COLUMNS = (
+    "account", "job", "site", "meter", "amount_micros", "waived_micros", "create_us", "dataset", "document",
+)  # fmt: skip
 
 
 class Session:

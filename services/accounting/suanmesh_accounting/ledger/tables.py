@@ -140,6 +140,7 @@ charges = Table(
     Column("amount_micros", BigInteger, nullable=False),
     Column("waived_micros", BigInteger, nullable=False),
     Column("create_us", BigInteger, nullable=False),
+    Column("dataset", Text, nullable=False),  # that was moved
     Column("document", LargeBinary, nullable=False),
     Index("charges_by_time", "account", "create_us"),
     Index("charges_by_job", "account", "job", "create_us"),

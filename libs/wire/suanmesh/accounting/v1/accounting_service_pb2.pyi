@@ -885,6 +885,10 @@ class SummarizeChargesRequest(message.Message):
         """The site that measured; for what was moved, the one that received it."""
         GROUP_BY_METER: SummarizeChargesRequest._GroupBy.ValueType  # 4
         """What was measured."""
+        GROUP_BY_DATASET: SummarizeChargesRequest._GroupBy.ValueType  # 5
+        """The dataset that was moved, all its versions together. Charges for what was computed are left out, of the sum of
+        all too.
+        """
 
     class GroupBy(_GroupBy, metaclass=_GroupByEnumTypeWrapper):
         """What charges are summed by."""
@@ -899,6 +903,10 @@ class SummarizeChargesRequest(message.Message):
     """The site that measured; for what was moved, the one that received it."""
     GROUP_BY_METER: SummarizeChargesRequest.GroupBy.ValueType  # 4
     """What was measured."""
+    GROUP_BY_DATASET: SummarizeChargesRequest.GroupBy.ValueType  # 5
+    """The dataset that was moved, all its versions together. Charges for what was computed are left out, of the sum of
+    all too.
+    """
 
     ACCOUNT_FIELD_NUMBER: builtins.int
     GROUP_BY_FIELD_NUMBER: builtins.int
@@ -998,6 +1006,7 @@ class ChargeSum(message.Message):
     DAY_FIELD_NUMBER: builtins.int
     SITE_FIELD_NUMBER: builtins.int
     METER_FIELD_NUMBER: builtins.int
+    DATASET_FIELD_NUMBER: builtins.int
     CHARGES_FIELD_NUMBER: builtins.int
     AMOUNT_MICROS_FIELD_NUMBER: builtins.int
     WAIVED_MICROS_FIELD_NUMBER: builtins.int
@@ -1009,6 +1018,8 @@ class ChargeSum(message.Message):
     """`sites/{site}`."""
     meter: money_pb2.Meter.ValueType
     """What was measured."""
+    dataset: builtins.str
+    """`datasets/{dataset}`."""
     charges: builtins.int
     """How many they are."""
     amount_micros: builtins.int
@@ -1034,17 +1045,18 @@ class ChargeSum(message.Message):
         day: timestamp_pb2.Timestamp | None = ...,
         site: builtins.str = ...,
         meter: money_pb2.Meter.ValueType = ...,
+        dataset: builtins.str = ...,
         charges: builtins.int = ...,
         amount_micros: builtins.int = ...,
         waived_micros: builtins.int = ...,
         first_time: timestamp_pb2.Timestamp | None = ...,
         last_time: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["day", b"day", "first_time", b"first_time", "job", b"job", "key", b"key", "last_time", b"last_time", "meter", b"meter", "site", b"site"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["dataset", b"dataset", "day", b"day", "first_time", b"first_time", "job", b"job", "key", b"key", "last_time", b"last_time", "meter", b"meter", "site", b"site"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["amount_micros", b"amount_micros", "charges", b"charges", "day", b"day", "first_time", b"first_time", "job", b"job", "key", b"key", "last_time", b"last_time", "meter", b"meter", "site", b"site", "waived_micros", b"waived_micros"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["amount_micros", b"amount_micros", "charges", b"charges", "dataset", b"dataset", "day", b"day", "first_time", b"first_time", "job", b"job", "key", b"key", "last_time", b"last_time", "meter", b"meter", "site", b"site", "waived_micros", b"waived_micros"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_key: _TypeAlias = typing.Literal["job", "day", "site", "meter"]  # noqa: Y015
+    _WhichOneofReturnType_key: _TypeAlias = typing.Literal["job", "day", "site", "meter", "dataset"]  # noqa: Y015
     _WhichOneofArgType_key: _TypeAlias = typing.Literal["key", b"key"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_key) -> _WhichOneofReturnType_key | None: ...
 

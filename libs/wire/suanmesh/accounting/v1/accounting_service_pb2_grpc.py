@@ -290,7 +290,7 @@ class AccountingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SummarizeCharges(self, request, context):
-        """Sums the charges of an account in a period by job, day, site or meter, in the order of these, and all of them.
+        """Sums the charges of an account in a period by job, day, site, meter or dataset, in the order of these, and all of them.
 
         Errors:
         * `NOT_FOUND` (`ACCOUNT_UNKNOWN`): also when it is another party's.

@@ -126,7 +126,7 @@ class AccountingServiceStub:
       * `NOT_FOUND` (`ACCOUNT_UNKNOWN`): also when it is another party's.
     """
     SummarizeCharges: aio.UnaryUnaryMultiCallable[accounting_service_pb2.SummarizeChargesRequest, accounting_service_pb2.SummarizeChargesResponse]
-    """Sums the charges of an account in a period by job, day, site or meter, in the order of these, and all of them.
+    """Sums the charges of an account in a period by job, day, site, meter or dataset, in the order of these, and all of them.
 
     Errors:
       * `NOT_FOUND` (`ACCOUNT_UNKNOWN`): also when it is another party's.
@@ -332,7 +332,7 @@ class AccountingServiceServicer(metaclass=abc_1.ABCMeta):
         request: accounting_service_pb2.SummarizeChargesRequest,
         context: aio.ServicerContext[accounting_service_pb2.SummarizeChargesRequest, abc.Awaitable[accounting_service_pb2.SummarizeChargesResponse]],
     ) -> abc.Awaitable[accounting_service_pb2.SummarizeChargesResponse]:
-        """Sums the charges of an account in a period by job, day, site or meter, in the order of these, and all of them.
+        """Sums the charges of an account in a period by job, day, site, meter or dataset, in the order of these, and all of them.
 
         Errors:
           * `NOT_FOUND` (`ACCOUNT_UNKNOWN`): also when it is another party's.

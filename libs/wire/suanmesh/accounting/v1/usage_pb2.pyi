@@ -216,6 +216,7 @@ class Charge(message.Message):
     CURRENCY_FIELD_NUMBER: builtins.int
     TRACE_ID_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
+    DATASET_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`charges/{charge}`."""
     account: builtins.str
@@ -258,6 +259,8 @@ class Charge(message.Message):
     """ISO 4217 code."""
     trace_id: builtins.str
     """Trace of the job, 32 hex digits."""
+    dataset: builtins.str
+    """Which version of a dataset was moved, `datasets/{dataset}@{version}`; empty for what was computed."""
     @builtins.property
     def price(self) -> money_pb2.Price:
         """The price applied."""
@@ -288,10 +291,11 @@ class Charge(message.Message):
         currency: builtins.str = ...,
         trace_id: builtins.str = ...,
         create_time: timestamp_pb2.Timestamp | None = ...,
+        dataset: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "price", b"price"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "amount_micros", b"amount_micros", "create_time", b"create_time", "currency", b"currency", "decision", b"decision", "entry", b"entry", "job", b"job", "meter", b"meter", "name", b"name", "payee", b"payee", "placement", b"placement", "price", b"price", "price_version", b"price_version", "quantity", b"quantity", "remainder_in", b"remainder_in", "remainder_out", b"remainder_out", "trace_id", b"trace_id", "usage", b"usage", "waived_micros", b"waived_micros"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "amount_micros", b"amount_micros", "create_time", b"create_time", "currency", b"currency", "dataset", b"dataset", "decision", b"decision", "entry", b"entry", "job", b"job", "meter", b"meter", "name", b"name", "payee", b"payee", "placement", b"placement", "price", b"price", "price_version", b"price_version", "quantity", b"quantity", "remainder_in", b"remainder_in", "remainder_out", b"remainder_out", "trace_id", b"trace_id", "usage", b"usage", "waived_micros", b"waived_micros"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
