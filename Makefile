@@ -34,7 +34,7 @@ doctor: setup ## Say what this machine lacks
 
 test: setup ## Run every test but the long fault combinations, attacks, days, Slurm site, clusters and upgrades
 	@$(BIN)/python -m pytest -m "not faults and not attack and not day and not slurm and not kubernetes and not certificates and not image and not upgrade" -n 2 --dist loadfile --ignore tests/mesh
-	@$(BIN)/python -m pytest -m "not faults and not attack and not day and not slurm and not kubernetes and not certificates and not image and not upgrade" tests/mesh
+	@$(BIN)/python -m pytest -m "not faults and not attack and not day and not slurm and not kubernetes and not certificates and not image and not upgrade" -n 2 --dist loadfile tests/mesh
 
 test-faults: setup ## Run every combination of victim and step
 	@$(BIN)/python -m pytest -m faults tests/mesh
