@@ -58,9 +58,9 @@ async def test_a_cluster_that_is_ready_says_what_it_has(cluster: StandIn) -> Non
     assert not list(settings.data_dir.glob("tasks/*"))
 
 
-async def _refused(settings: AgentSettings, task_s_max: float = PATIENCE_S) -> Refusal:
+async def _refused(settings: AgentSettings) -> Refusal:
     with pytest.raises(Refusal) as caught:
-        await require_ready(settings, task_s_max=task_s_max)
+        await require_ready(settings, task_s_max=PATIENCE_S, believed_s=0.5)
     return caught.value
 
 
@@ -106,13 +106,13 @@ async def test_nodes_that_are_none_are_named(cluster: StandIn) -> None:
 
 async def test_a_folder_that_is_not_shared_is_named(cluster: StandIn) -> None:
     """Every task would else wait for good, and nobody would know for what."""
-    refusal = await _refused(settings_of(cluster, kubernetes_claim="absent"), task_s_max=5)
+    refusal = await _refused(settings_of(cluster, kubernetes_claim="absent"))
     assert refusal.reason == "KUBERNETES_FOLDER_UNSHARED"
 
 
 async def test_an_image_that_is_not_to_be_had_is_named(cluster: StandIn) -> None:
     """What the cluster says of it is what mends it."""
-    refusal = await _refused(settings_of(cluster, kubernetes_image="absent/image"), task_s_max=5)
+    refusal = await _refused(settings_of(cluster, kubernetes_image="absent/image"))
     assert refusal.reason == "KUBERNETES_TASK_NOT_RUN"
     assert "ImagePullBackOff" in refusal.message
 

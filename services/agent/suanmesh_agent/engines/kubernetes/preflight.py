@@ -28,11 +28,16 @@ LEAST = (1, 29)
 """Version of Kubernetes from which on a Job waits for its pod's end before it makes another."""
 TASK_S_MAX = 180.0
 """How long the task may take to run: an image has to be fetched."""
+BELIEVED_S = 20.0
+"""What is wrong with a pod for so long is not going to mend itself."""
+_LOOK_S = 0.25
 _LOCAL = tuple(("batch", "jobs", verb) for verb in ("create", "delete", "get", "list", "watch"))
 _LOCAL += (("", "pods", "list"), ("", "pods", "watch"), ("", "events", "list"))
 
 
-async def require_ready(settings: AgentSettings, *, task_s_max: float = TASK_S_MAX) -> str:
+async def require_ready(
+    settings: AgentSettings, *, task_s_max: float = TASK_S_MAX, believed_s: float = BELIEVED_S
+) -> str:
     """What was found, in words. Raises Refusal with what is wrong; nothing of the task stays behind."""
     if missing := lacking("kubernetes"):
         raise FailedPrecondition("KUBERNETES_ABSENT", missing.en)
@@ -47,7 +52,7 @@ async def require_ready(settings: AgentSettings, *, task_s_max: float = TASK_S_M
     private_folder(settings.data_dir)
     engine = kubernetes_engine(settings, None, SystemClock())
     try:
-        return await _found(engine, version, task_s_max)
+        return await _found(engine, version, task_s_max, believed_s)
     finally:
         engine.close()
 
@@ -91,19 +96,19 @@ def _refusal_of(silent: ClusterSilent) -> Refusal:
     return Unavailable("KUBERNETES_UNREACHABLE", f"the cluster does not answer: {silent}")
 
 
-async def _found(engine: KubernetesEngine, version: str, task_s_max: float) -> str:
+async def _found(engine: KubernetesEngine, version: str, task_s_max: float, believed_s: float) -> str:
     try:
         nodes = await engine.nodes()
     except ClusterSilent as silent:
         raise _refusal_of(silent) from silent
     if not nodes:
         raise FailedPrecondition("KUBERNETES_NODES_MISSING", "no node of the cluster takes pods of tasks")
-    await _require_runs(engine, task_s_max)
+    await _require_runs(engine, task_s_max, believed_s)
     cores = sum(node.cpu_milli for node in nodes) // 1000
     return f"Kubernetes {version}, {len(nodes)} nodes with {cores} processors; a task ran, and found its folder"
 
 
-async def _require_runs(engine: KubernetesEngine, task_s_max: float) -> None:
+async def _require_runs(engine: KubernetesEngine, task_s_max: float, believed_s: float) -> None:
     """Run a task that reads what this host has written, and whose end this host reads."""
     key, told = TaskKey(f"preflight-{uuid.uuid4().hex[:8]}", 0), uuid.uuid4().hex
     given = engine.layout.folder.parent / key.placement
@@ -116,10 +121,8 @@ async def _require_runs(engine: KubernetesEngine, task_s_max: float) -> None:
         if fault is not None:
             raise FailedPrecondition("KUBERNETES_TASK_NOT_RUN", str(fault))
         with suppress(TimeoutError):
-            async with asyncio.timeout(task_s_max), aclosing(engine.watch(key.placement)) as batches:
-                async for batch in batches:
-                    if any(event.look.over for event in batch):
-                        break
+            async with asyncio.timeout(task_s_max):
+                await _over_or_stuck(engine, key, believed_s)
         (look,) = await engine.inspect([key])
         log = engine.open_log(key) if look.over else None
         if not look.succeeded or log is None or log.read(0, 100)[1].decode() != told:
@@ -127,6 +130,20 @@ async def _require_runs(engine: KubernetesEngine, task_s_max: float) -> None:
     finally:
         await _cleared(engine, key)
         await asyncio.to_thread(shutil.rmtree, given, ignore_errors=True)
+
+
+async def _over_or_stuck(engine: KubernetesEngine, key: TaskKey, believed_s: float) -> None:
+    """Wait until the task is over, or something has been wrong with its pod for long."""
+    clock = asyncio.get_running_loop().time
+    wrong_since = float("inf")
+    async with aclosing(engine.watch(key.placement)) as batches:
+        await anext(batches)  # somebody has to watch, so that the cluster is minded
+        while not (await engine.inspect([key]))[0].over:
+            wrong = engine.start_fault or await engine.mounts_refused(job_name(engine.site, key, 1))
+            wrong_since = min(wrong_since, clock()) if wrong else float("inf")
+            if clock() - wrong_since >= believed_s:
+                return
+            await asyncio.sleep(_LOOK_S)
 
 
 async def _why(engine: KubernetesEngine, key: TaskKey, look: TaskLook) -> Refusal:
