@@ -1,11 +1,12 @@
-"""What it costs to run tasks on the process engine alone: `python bench/engine.py [--tasks N] [--rounds N] [--slurm]`.
+"""What it costs to run tasks on the process engine alone: `bench/engine.py [--tasks N] [--rounds N] [--on KIND]`.
 
 The engine that an agent would open on this host, in the best walls it offers, over a folder on disk. A task is `true`.
 Prints one JSON object a line, {"name", "value", "unit"}: tasks a second, submitted at once, until the last has ended,
 and the processor seconds that each took of this process and all below it, clearing up included; the latter beside those
-of a bare `true` that was started in the same rounds, as `baseline`, and their ratio. With `--slurm`, instead, what the
-same task of most of a processor second is metered at on this engine and on a Slurm that is started for it, in
-turns: the medians, and their ratio; and in control groups. It needs slurm-wlm and root.
+of a bare `true` that was started in the same rounds, as `baseline`, and their ratio. With `--on slurm`, instead, what
+the same task of most of a processor second is metered at on this engine and on a Slurm that is started for it, in
+turns: the medians, and their ratio; and in control groups. It needs slurm-wlm and root. With `--on kubernetes` it is
+the stand-in of the tests, and neither has walls.
 """
 
 from __future__ import annotations
@@ -18,14 +19,20 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
 from dispatch import become_subreaper, cpu_seconds
+from kubernetes_cluster import stand_in
 
 from suanmesh_agent.domain.tasks import TaskKey, TaskSpec
 from suanmesh_agent.engines.batched.engine import BatchedEngine
 from suanmesh_agent.engines.process.engine import ProcessEngine
+from suanmesh_agent.engines.process.layout import Layout
+from suanmesh_agent.engines.queued import QueuedTasks
 from suanmesh_agent.engines.slurm.commands import Slurm
 from suanmesh_agent.permission import RunPermission
 from suanmesh_agent.settings import AgentSettings
@@ -68,12 +75,14 @@ async def main(tasks: int, rounds: int) -> None:
     print(json.dumps(figure | compared))
 
 
-async def compare(rounds: int) -> None:
+async def compare(rounds: int, kind_beside: str) -> None:
     """Meter the same task on both engines, in turns; where there are control groups, also without them."""
     become_subreaper()
-    with running() as cluster, tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, beside(kind_beside, Path(name)) as make:
         grouped = opened(Path(name))
         layout = grouped.layout
+        if kind_beside == "kubernetes":
+            layout = replace(layout, sandbox=None, confined=None)
         plain = ProcessEngine(
             Path(name) / "plain",
             sandbox=layout.sandbox,
@@ -81,8 +90,7 @@ async def compare(rounds: int) -> None:
             runtime_path=layout.runtime_path,
             confined=layout.confined,
         )
-        slurm = BatchedEngine(layout, Slurm(str(cluster.conf)), "bench", SystemClock())
-        engines = {"grouped": grouped, "process": plain, "slurm": slurm}
+        engines = {"grouped": grouped, "process": plain, kind_beside: make(layout)}
         metered: dict[str, list[int]] = {kind: [] for kind in engines}
         try:
             for number in range(rounds):
@@ -97,9 +105,35 @@ async def compare(rounds: int) -> None:
             for engine in engines.values():
                 engine.close()
     medians = {kind: round(median(each) / 1e6, 4) for kind, each in metered.items()}
-    figure = {"name": "engine_metered_cpu", "value": medians["slurm"], "unit": "CPU-s", "baseline": medians["process"]}
-    ratio = round(medians["slurm"] / medians["process"], 3)
-    print(json.dumps(figure | {"ratio": ratio, "in_control_groups": medians["grouped"]}))
+    figure = {
+        "name": "engine_metered_cpu",
+        "value": medians[kind_beside],
+        "unit": "CPU-s",
+        "baseline": medians["process"],
+    }
+    ratio = round(medians[kind_beside] / medians["process"], 3)
+    print(
+        json.dumps(
+            figure
+            | {
+                "baseline": medians["process"],
+                "on": kind_beside,
+                "ratio": ratio,
+                "in_control_groups": medians["grouped"],
+            }
+        )
+    )
+
+
+@contextmanager
+def beside(kind: str, folder: Path) -> Iterator[Callable[[Layout], QueuedTasks]]:
+    """What makes the engine that is compared, on a scheduler that is gone afterwards."""
+    if kind == "slurm":
+        with running() as cluster:
+            yield lambda layout: BatchedEngine(layout, Slurm(str(cluster.conf)), "bench", SystemClock())
+    else:
+        with stand_in(folder / "cluster") as cluster:
+            yield lambda layout: cluster.engine(folder, runtime=layout.runtime_path)
 
 
 def opened(folder: Path) -> ProcessEngine:
@@ -142,6 +176,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--slurm", action="store_true")
+    parser.add_argument("--on", choices=("slurm", "kubernetes"))
     options = parser.parse_args()
-    sys.exit(run_on_loop(compare(options.rounds) if options.slurm else main(options.tasks, options.rounds)))
+    sys.exit(run_on_loop(compare(options.rounds, options.on) if options.on else main(options.tasks, options.rounds)))

@@ -56,11 +56,17 @@ class AnyCluster:
         return folder
 
     def engine(
-        self, shared: Path, site: str = "test", *, folder: Path | None = None, **of_pods: Any
+        self,
+        shared: Path,
+        site: str = "test",
+        *,
+        folder: Path | None = None,
+        runtime: tuple[Path, ...] = (),
+        **of_pods: Any,
     ) -> KubernetesEngine:
         """An engine whose tasks lie in `folder` of the volume `shared`; directly below it where none is named."""
         pods = Pods(self.namespace, self.image, self.python, shared.resolve(), self.claim, self.user, self.user)
-        layout = Layout((folder or shared).resolve() / "tasks", (self.runtime,), None, None, None)
+        layout = Layout((folder or shared).resolve() / "tasks", runtime or (self.runtime,), None, None, None)
         cluster = Cluster(Access(self.namespace, self.kubeconfig))
         return KubernetesEngine(layout, cluster, site, SystemClock(), replace(pods, **of_pods))
 

@@ -1,0 +1,89 @@
+"""What a cluster says, in our words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from suanmesh_agent.engines.kubernetes.listing import amount, ended_by, nodes_of, waits_for
+
+
+def pod(*, terminated: dict[str, Any] | None = None, placed: dict[str, str] | None = None, **status: Any) -> Any:
+    """A pod that stands so."""
+    conditions = list(status.pop("conditions", ()))
+    if placed is not None:
+        conditions.append({"type": "PodScheduled", "status": "False"} | placed)
+    states = [{"state": {"terminated": terminated}}] if terminated else status.pop("containerStatuses", [])
+    told = status | {"conditions": conditions, "containerStatuses": states}
+    return {"metadata": {"name": "a", "labels": {}}, "spec": {}, "status": told}
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("0/3 nodes are available: 3 Insufficient cpu. preemption: not helpful", "QUEUE_RESOURCES"),
+        ("0/3 nodes are available: 3 Insufficient nvidia.com/gpu.", "QUEUE_RESOURCES"),
+        ("0/1 nodes are available: 1 Too many pods.", "QUEUE_RESOURCES"),
+        ("0/2 nodes are available: 2 node(s) had untolerated taint {a: }", "QUEUE_NODES"),
+        ("something that a newer scheduler says", "QUEUE_NODES"),
+    ],
+)
+def test_why_a_pod_has_no_node_has_a_meaning(said: str, code: str) -> None:
+    """A user reads why a task waits without knowing Kubernetes; what is new must not be an error."""
+    reason = waits_for(pod(placed={"reason": "Unschedulable", "message": said}), "")
+    assert (reason.code, reason.facts["said"]) == (code, said)
+
+
+def test_why_there_is_no_pod_or_no_container_has_a_meaning() -> None:
+    """A quota is a queue; a namespace that forbids the pod, and an image that is not there, are the site's to mend."""
+    waiting = {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
+    assert waits_for(None, "Error creating: pods is forbidden: exceeded quota: a").code == "QUEUE_LIMIT"
+    assert waits_for(None, "Error creating: violates PodSecurity").code == "QUEUE_HELD"
+    assert waits_for(None, "").code == "QUEUE_SILENT"
+    assert waits_for(pod(containerStatuses=[waiting]), "").code == "QUEUE_HELD"
+    assert waits_for(pod(placed={"reason": "SchedulingGated"}), "").code == "QUEUE_HELD"
+
+
+@pytest.mark.parametrize(
+    ("found", "failure"),
+    [
+        (pod(phase="Failed", terminated={"reason": "OOMKilled", "exitCode": 137}), "OUT_OF_MEMORY"),
+        (pod(phase="Failed", reason="DeadlineExceeded"), "TIMED_OUT"),
+        (pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory."), "SITE_STOPPED"),
+        (pod(phase="Failed", reason="Evicted", message='Usage of EmptyDir volume "tmp" exceeds'), "SCRATCH_EXCEEDED"),
+        (pod(phase="Failed", conditions=[{"type": "DisruptionTarget", "status": "True"}]), "SITE_STOPPED"),
+        (pod(phase="Failed", terminated={"reason": "Error", "exitCode": 1}), ""),
+        (None, ""),
+    ],
+)
+def test_what_the_cluster_did_to_a_task_is_told_as_it_was(found: Any, failure: str) -> None:
+    """A task that used too much fails everywhere; one whose node went would do well elsewhere."""
+    assert ended_by(found) == failure
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1500m", "1.5"), ("16Gi", 16 << 30), ("1k", 1000), ("2", 2), ("100M", 10**8), ("0", 0)]
+)
+def test_quantities_are_read_as_they_are_written(text: str, value: object) -> None:
+    """A site that takes Gi for G offers a fourteenth more than it has."""
+    assert str(amount(text).normalize()) == str(amount(str(value)).normalize())
+
+
+def test_nodes_that_take_no_pods_are_not_offered() -> None:
+    """What is offered and cannot be had makes jobs wait that have a place elsewhere."""
+
+    def node(name: str, **spec: object) -> Any:
+        ready = {"type": "Ready", "status": str(spec.pop("ready", True))}
+        given = {"cpu": "3920m", "memory": "8Gi", "nvidia.com/gpu": "2"}
+        labels = {"nvidia.com/gpu.product": "A100", "nvidia.com/gpu.memory": "40960"}
+        told = {"allocatable": given, "conditions": [ready]}
+        return {"metadata": {"name": name, "labels": labels}, "spec": spec, "status": told}
+
+    tainted = [{"key": "theirs", "effect": "NoSchedule"}]
+    nodes = [node("a"), node("b", ready=False), node("c", unschedulable=True), node("d", taints=tainted)]
+    found = nodes_of(nodes, [], "site", (), (), {"gpu": "nvidia.com/gpu"})
+    assert [(each.name, each.cpu_milli, each.memory_bytes) for each in found] == [("a", 3920, 8 << 30)]
+    (card,) = found[0].devices
+    assert (card.device_class, card.model, card.count, card.memory_bytes) == ("gpu", "A100", 2, 40 << 30)
+    assert [each.name for each in nodes_of(nodes, [], "site", (), ("theirs",), {})] == ["a", "d"]
