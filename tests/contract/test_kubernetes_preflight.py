@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kubernetes_cluster import NAMESPACE, NOBODY, StandIn
+from kubernetes_cluster import NAMESPACE, NOBODY, StandIn, stand_in
 
 from suanmesh_agent.engines.kubernetes.preflight import require_ready
 from suanmesh_agent.settings import AgentSettings
@@ -20,12 +20,19 @@ PATIENCE_S = 120.0
 """A task that will run does so within that, on a slow machine too."""
 
 
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
+    """One without other sites, which would have their share of its nodes."""
+    with stand_in(tmp_path_factory.mktemp("kubernetes"), tmp_path_factory.mktemp("volume")) as made:
+        yield made
+
+
 @pytest.fixture
-def cluster(kubernetes_stand_in: StandIn) -> Iterator[StandIn]:
+def cluster(started: StandIn) -> Iterator[StandIn]:
     """Whole again afterwards, with nothing of a site left in it."""
-    yield kubernetes_stand_in
-    kubernetes_stand_in.hurt(version=None)
-    kubernetes_stand_in.until(lambda: not [pod for pod in kubernetes_stand_in.pods() if _is_of_it(pod)])
+    yield started
+    started.hurt(version=None)
+    started.until(lambda: not [pod for pod in started.pods() if _is_of_it(pod)])
 
 
 def _is_of_it(pod: dict[str, Any]) -> bool:
