@@ -23,6 +23,7 @@ from suanmesh_etcd3.errors import (
     verdict_of,
 )
 from suanmesh_etcd3.history import History
+from suanmesh_etcd3.terms import Overtaken, Terms
 from suanmesh_etcd3.tracing import client_span, traced
 from suanmesh_etcd3.values import (
     Key,
@@ -70,6 +71,7 @@ class Calls:
         self.txn_ops_known = 0
         """The server's limit of operations in a transaction, once it was found to matter; 0 before."""
         self.history = History()
+        self.terms = Terms()
 
     # Keys
 
@@ -213,12 +215,14 @@ class Calls:
 
     # Calls
 
-    async def read(self, method: ep.Rpc, request: Any, operation: str, key: bytes) -> Any:
+    async def read(
+        self, method: ep.Rpc, request: Any, operation: str, key: bytes, *, attempt_s: float = ATTEMPT_S_MAX
+    ) -> Any:
         """Ask until a member answers; for calls that change nothing. Raises Unavailable when the time is up."""
         if not traced():
-            return await self._attempts(method, request, repeatable=True, lost=None)
+            return await self._attempts(method, request, repeatable=True, attempt_s=attempt_s, lost=None)
         with client_span(operation, key):
-            return await self._attempts(method, request, repeatable=True, lost=None)
+            return await self._attempts(method, request, repeatable=True, attempt_s=attempt_s, lost=None)
 
     async def write(
         self,
@@ -256,10 +260,13 @@ class Calls:
             endpoint, before = self.endpoints.pick(), self.history.seen()
             try:
                 timeout = min(left, attempt_s) if repeatable else left
-                answer = await endpoint.calls[method.path](request, timeout=timeout)
+                answer = await self.terms.answer(endpoint.calls[method.path](request, timeout=timeout))
             except grpc.aio.AioRpcError as error:
                 failure = self._judge(error, endpoint, repeatable, lost)
+            except Overtaken:
+                failure = _unknown(f"{endpoint.address}: the members have another leader by now", repeatable, lost)
             else:
+                self.terms.heard(answer.header)
                 if endpoint.failures:
                     self.endpoints.answered(endpoint)
                 if self.history.note(method.path, request, answer.header, before):
@@ -282,9 +289,10 @@ class Calls:
             with contextlib.suppress(EtcdError):
                 await self.look_once()
 
-    async def look_once(self) -> None:
-        """Ask for the revision; the answer tells whether the history is another."""
-        await self.read(ep.RANGE, pb.RangeRequest(key=HISTORY_KEY, count_only=True), "get", HISTORY_KEY)
+    async def look_once(self, *, attempt_s: float = ATTEMPT_S_MAX) -> None:
+        """Ask for the revision, which members answer who have a leader; it tells whether the history is another."""
+        request = pb.RangeRequest(key=HISTORY_KEY, count_only=True)
+        await self.read(ep.RANGE, request, "get", HISTORY_KEY, attempt_s=attempt_s)
 
     def _judge(
         self, error: grpc.aio.AioRpcError, endpoint: ep.Endpoint, repeatable: bool, lost: list[bool] | None
@@ -297,11 +305,16 @@ class Calls:
             raise error_of(error) from error
         self.endpoints.failed(endpoint)
         failure = f"{endpoint.address}: {error.code().name}: {error.details()}"
-        if verdict is Verdict.UNKNOWN and lost is not None:
-            lost.append(True)
-            if not repeatable:
-                raise OutcomeUnknown(failure) from error
-        return failure
+        return _unknown(failure, repeatable, lost) if verdict is Verdict.UNKNOWN else failure
+
+
+def _unknown(failure: str, repeatable: bool, lost: list[bool] | None) -> str:
+    """Note that an answer was lost. Raises OutcomeUnknown where the call cannot be made again."""
+    if lost is not None:
+        lost.append(True)
+        if not repeatable:
+            raise OutcomeUnknown(failure)
+    return failure
 
 
 def _writes(operations: Sequence[pb.RequestOp]) -> bool:

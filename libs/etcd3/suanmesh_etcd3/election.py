@@ -28,11 +28,17 @@ class Leadership:
         self.fence = fence
         """Its create_revision: grows with every new leader."""
         self._lease = lease
+        self._resigned = False
 
     @property
     def lost(self) -> asyncio.Event:
         """Set once the leadership cannot be counted on any more."""
         return self._lease.lost
+
+    @property
+    def resigned(self) -> bool:
+        """Whether it was given up."""
+        return self._resigned
 
     @property
     def alive(self) -> bool:
@@ -45,6 +51,7 @@ class Leadership:
 
     async def resign(self) -> None:
         """Give the leadership up at once."""
+        self._resigned = True
         await self._lease.revoke()
 
 
@@ -58,11 +65,15 @@ class Election:
         self._value = value
         self._ttl_s = ttl_s
 
-    async def campaign(self) -> Leadership:
-        """Wait to be elected; starts over when the candidacy's lease is lost on the way."""
+    async def campaign(self, over: Leadership | None = None) -> Leadership:
+        """Wait to be elected; starts over when the candidacy's lease is lost on the way.
+
+        `over` is what this candidate led before: where that still stands in etcd nobody else was elected since, and it
+        goes on with a new fence, before all who wait. One of those may be dead as well, and its candidacy stand longer.
+        """
         while True:
             try:
-                leadership = await self._candidacy()
+                leadership = await self._candidacy(over)
             except (LeaseNotFound, OutcomeUnknown, Unavailable):
                 leadership = None
             if leadership is not None:
@@ -91,19 +102,21 @@ class Election:
                     leader = _oldest(candidates)
                     yield leader
 
-    async def _candidacy(self) -> Leadership | None:
+    async def _candidacy(self, over: Leadership | None) -> Leadership | None:
         lease = await self._client.lease(self._ttl_s)
         elected = None
         try:
-            elected = await self._elected(lease)
+            elected = await self._elected(lease, over)
         finally:
             if elected is None:
                 await lease.revoke()
         return elected
 
-    async def _elected(self, lease: Lease) -> Leadership | None:
+    async def _elected(self, lease: Lease, over: Leadership | None) -> Leadership | None:
         key = self._prefix + f"{lease.id:016x}".encode()
-        await self._client.txn([Compare.create_revision(key, "=", 0)], [Op.put(key, self._value, lease=lease.id)])
+        candidacy = Op.put(key, self._value, lease=lease.id)
+        if over is None or over.resigned or not await self._goes_on(over, candidacy):
+            await self._client.txn([Compare.create_revision(key, "=", 0)], [candidacy])
         while lease.alive:
             snapshot = await self._client.snapshot(self._prefix)
             mine = next((kv for kv in snapshot.kvs if kv.key == key), None)
@@ -115,6 +128,12 @@ class Election:
             predecessor = max(older, key=lambda kv: kv.create_revision)
             await self._gone(predecessor.key, snapshot.revision, lease)
         return None
+
+    async def _goes_on(self, over: Leadership, candidacy: pb.RequestOp) -> bool:
+        """Put a candidacy in the place of all that there are, if `over` is still the first of them."""
+        standing = (await self._client.snapshot(self._prefix)).kvs
+        gone = [Op.delete(kv.key) for kv in standing]
+        return (await self._client.txn([over.guard()], [*gone, candidacy])).succeeded
 
     async def _gone(self, key: bytes, after_revision: int, lease: Lease) -> None:
         """Wait until the predecessor's key is deleted, or the own lease is lost."""

@@ -13,7 +13,7 @@ import grpc
 
 from suanmesh.etcdwire.v1 import etcdwire_pb2 as pb
 from suanmesh_etcd3 import endpoints as ep
-from suanmesh_etcd3.calls import Calls
+from suanmesh_etcd3.calls import LEASE_ATTEMPT_S_MAX, Calls
 from suanmesh_etcd3.errors import EtcdError, LeaseNotFound, OutcomeUnknown, Unavailable
 from suanmesh_etcd3.watch import HAS_LEADER
 
@@ -148,6 +148,13 @@ class LeaseKeeper:
             finally:
                 call.cancel()
             await asyncio.sleep(REOPEN_S * random.uniform(0.5, 1.0))
+            await self._led()
+
+    async def _led(self) -> None:
+        """Wait until a member answers that has a leader: one without looks again after a whole second only."""
+        with suppress(EtcdError, TimeoutError):
+            async with asyncio.timeout(STREAM_SILENT_S_MAX):
+                await self._client.look_once(attempt_s=LEASE_ATTEMPT_S_MAX)
 
     async def _send(self, call: Any) -> None:
         while True:
@@ -175,6 +182,7 @@ class LeaseKeeper:
             answer = await call.read()
             if answer is grpc.aio.EOF:
                 raise TimeoutError
+            self._client.terms.heard(answer.header)
             lease, sent = self._leases.get(answer.ID), self._in_flight.get(answer.ID)
             if lease is None or not sent:
                 continue

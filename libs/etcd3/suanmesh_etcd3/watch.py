@@ -133,6 +133,7 @@ class Watch:
         if answer is grpc.aio.EOF:
             raise _StreamEnded
         assert isinstance(answer, pb.WatchResponse)
+        self._client.terms.heard(answer.header)
         if answer.compact_revision:
             raise Compacted(answer.compact_revision)
         if answer.canceled:

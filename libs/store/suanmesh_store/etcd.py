@@ -180,15 +180,18 @@ class EtcdKeyspace:
         return EtcdLease(self._client, number, sent + whole_s * (1 - LEASE_MARGIN), None)
 
     async def campaign(self, prefix: str, value: bytes, ttl_s: float) -> EtcdTerm:
-        """Wait until this candidate leads. What it led before, it gives up first.
+        """Wait until this candidate leads. A term of its own that it does not count on any more, it puts the next in
+        the place of; what else it led before, it gives up first.
 
         A term that its own clock calls lost may stand in etcd for long: a new leader of the cluster begins by
         prolonging every lease.
         """
         with _as_keyspace_errors():
-            if earlier := self._led.pop(prefix, None):
+            election = Election(self._client, prefix, value, max(1, math.ceil(ttl_s)))
+            earlier = self._led.get(prefix)
+            if earlier is not None and (earlier.alive or earlier.resigned):
                 await earlier.resign()
-            elected = await Election(self._client, prefix, value, max(1, math.ceil(ttl_s))).campaign()
+            elected = await election.campaign(over=earlier)
         self._led[prefix] = elected
         return EtcdTerm(elected.key.decode(), elected)
 
