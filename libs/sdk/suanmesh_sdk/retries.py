@@ -52,6 +52,8 @@ WHEN_TOLD = frozenset(
 """There is no room now and the server says when to come again; whoever keeps to that does not slow it further."""
 NOBODY_REACHED = ("failed to connect", "no instance of")
 """How a NOT_READY of our own begins, or of gRPC, where the call did not leave this process."""
+NOT_TAKEN = "RST_STREAM with error code 7"
+"""REFUSED_STREAM: a server that has too many streams did nothing for this one (RFC 9113, 8.7)."""
 BUDGETS_MAX = 1024
 AT_THE_EDGE = frozenset(("QUEUE_FULL", "RATE_EXCEEDED"))
 """What takes seconds to pass is waited for by whoever began: a service that serves a call passes it on at once."""
@@ -101,7 +103,7 @@ class Budgets:
 def is_free(refusal: Refusal) -> bool:
     """Whether the attempt that ended so cost no server anything, or came again when the server had said."""
     if refusal.reason == "NOT_READY":
-        return refusal.message.startswith(NOBODY_REACHED)
+        return refusal.message.startswith(NOBODY_REACHED) or NOT_TAKEN in refusal.message
     return refusal.reason == "NOT_LEADER" or refusal.reason in WHEN_TOLD
 
 
@@ -117,6 +119,6 @@ def pause_before(attempt: int, chance: random.Random, told_s: float = 0.0) -> fl
 
 def may_repeat(method: Method, refusal: Refusal) -> bool:
     """Whether the same call may be made again after `refusal`."""
-    if refusal.reason in NOT_BEGUN:
+    if refusal.reason in NOT_BEGUN or (refusal.reason == "NOT_READY" and NOT_TAKEN in refusal.message):
         return True
     return method.repeatable and (isinstance(refusal, Unavailable) or refusal.reason in WHEN_TOLD)

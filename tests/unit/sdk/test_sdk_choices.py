@@ -24,6 +24,7 @@ from suanmesh_sdk.retries import (
     may_repeat,
     pause_before,
 )
+from suanmesh_sdk.status import refusal_of_call
 from suanmesh_sdk.unary import with_request_id
 
 A, B, C = Instance("a"), Instance("b", leader=True), Instance("c")
@@ -111,6 +112,18 @@ def test_what_reached_nobody_costs_nothing() -> None:
     assert is_free(Unavailable("NOT_LEADER", "this instance does not lead", leader=""))
     assert not is_free(Unavailable("NOT_READY", "Socket closed"))
     assert not is_free(Unavailable("DISK_FULL", "the disk is full"))
+
+
+def test_a_stream_that_was_not_taken_is_opened_again() -> None:
+    """After a machine stood still for seconds all calls come at once, and a server takes some of them only: whoever was
+    not taken failed once its user's retries were spent."""
+    said = "Stream removed (RST_STREAM (Received RST_STREAM with error code 7))"
+    not_taken = refusal_of_call("UNAVAILABLE", said, None)
+    assert is_free(not_taken)
+    assert may_repeat(declared(f"{REGISTRY}/ReportState"), not_taken)
+    reset = refusal_of_call("UNAVAILABLE", said.replace("7", "2"), None)
+    assert not is_free(reset)
+    assert not may_repeat(declared(f"{REGISTRY}/ReportState"), reset)
 
 
 def test_the_budget_runs_dry_and_refills() -> None:
