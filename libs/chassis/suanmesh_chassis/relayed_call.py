@@ -28,6 +28,8 @@ from suanmesh_sdk.streams import StreamCall
 
 MESSAGE_BYTES_MAX = 5 * 1024 * 1024
 """Of one message to a data plane: as much as gRPC gathers of one that was dialled."""
+LAST_S_MAX = 5.0
+"""How long a call that has ended waits for its last message to be sent before it says how it ended."""
 
 
 def require_proof(proof: pb.CallerProof, site: str, method: str, message: bytes) -> None:
@@ -63,6 +65,7 @@ async def serve_relayed(
     try:
         await asyncio.wait((serving, reading), return_when=asyncio.FIRST_COMPLETED)
         if serving.done() and not serving.cancelled():
+            await context.written()
             with suppress(Refusal, asyncio.InvalidStateError):  # the caller may have gone; reading tells why
                 await stream.write(pb.ServeCallRequest(status=serving.result()))
                 await stream.done_writing()
@@ -70,9 +73,10 @@ async def serve_relayed(
         elif reading.done():
             reading.result()
     finally:
-        for task in (serving, reading):
+        tasks = [each for each in (serving, reading, context.writing) if each is not None]
+        for task in tasks:
             task.cancel()
-        await asyncio.wait((serving, reading))
+        await asyncio.wait(tasks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,8 @@ class _Context:
         self._peer = peer
         self._inbox: asyncio.Queue[Any] = asyncio.Queue(maxsize=1)
         self._looked_at: bytes | None = None
+        self.writing: asyncio.Task[None] | None = None
+        """Sends the last message. A stream of which a write is cancelled breaks, and nobody would hear why it ended."""
         self._aborted = pb.RelayedStatus(code="UNKNOWN")
         self._loop = asyncio.get_running_loop()
         self._deadline = self._loop.time() + head.timeout_ms / 1000 if head.timeout_ms else None
@@ -147,6 +153,15 @@ class _Context:
         return None
 
     async def write(self, raw: bytes) -> None:
+        self.writing = self._loop.create_task(self._send(raw))
+        await asyncio.shield(self.writing)
+
+    async def written(self) -> None:
+        """Wait a while until the last message is sent, whatever became of who sent it."""
+        if self.writing is not None:
+            await asyncio.wait([self.writing], timeout=LAST_S_MAX)
+
+    async def _send(self, raw: bytes) -> None:
         try:
             for content, whole in pieces(raw):
                 await self._stream.write(pb.ServeCallRequest(content=content, whole=whole))

@@ -1,9 +1,10 @@
-"""Who is refused although their certificate is good: as the registry has it in etcd, watched by every service."""
+"""Who is refused although their certificate is good: as the registry has it in etcd, watched by every service, and told
+to agents with the answers to their reports."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 import structlog
@@ -28,19 +29,13 @@ def nobody(caller: Caller) -> Refusal | None:
     return None
 
 
-class Revocations:
-    """Everybody who is refused. Call it with a caller for the refusal, or None.
+class Refused:
+    """Everybody who is refused. Call it with a caller for the refusal, or None."""
 
-    While etcd cannot be reached, what was known last stands.
-    """
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._revoked: dict[str, datetime] = {}
+    def __init__(self) -> None:
+        self._revoked: Mapping[str, datetime] = {}
         self.changed: Callable[[], None] = lambda: None
         """Told after every change."""
-        self.ready = asyncio.Event()
-        """Set once all have been read: nobody is served before."""
 
     def __call__(self, caller: Caller) -> Refusal | None:
         """Why `caller` is refused: its certificate is revoked, or its party suspended."""
@@ -54,6 +49,21 @@ class Revocations:
             return Unauthenticated("CERTIFICATE_REVOKED", message, domain=MESH_DOMAIN, name=caller.principal)
         return None
 
+    def take(self, revoked: Mapping[str, datetime]) -> None:
+        """From now on these are all: from when certificates are good, by the path of their identity."""
+        self._revoked = revoked
+        self.changed()
+
+
+class Revocations(Refused):
+    """As etcd has them. While it cannot be reached, what was known last stands."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__()
+        self._store = store
+        self.ready = asyncio.Event()
+        """Set once all have been read: nobody is served before."""
+
     async def run(self) -> None:
         """Follow etcd for as long as the process lives."""
         while True:
@@ -65,15 +75,15 @@ class Revocations:
             await asyncio.sleep(RETRY_S)
         news = WorkQueue()
         with mirror.following(news):
-            self._take(mirror.values())
+            self.take(_begins(mirror.values()))
             self.ready.set()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(mirror.run())
                 while True:
                     await news.some()
                     news.take_many(len(news))
-                    self._take(mirror.values())
-                    self.changed()
+                    self.take(_begins(mirror.values()))
 
-    def _take(self, held: list[Held[Revocation]]) -> None:
-        self._revoked = {each.name: each.message.valid_from.ToDatetime(UTC) for each in held}
+
+def _begins(held: list[Held[Revocation]]) -> dict[str, datetime]:
+    return {each.name: each.message.valid_from.ToDatetime(UTC) for each in held}

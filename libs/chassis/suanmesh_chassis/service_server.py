@@ -17,7 +17,7 @@ from suanmesh_chassis.patience import Patience
 from suanmesh_chassis.probes import Probes
 from suanmesh_chassis.process import Process
 from suanmesh_chassis.relayed_call import serve_relayed
-from suanmesh_chassis.revocations import nobody
+from suanmesh_chassis.revocations import Refused, nobody
 from suanmesh_chassis.server import Router, Server
 from suanmesh_chassis.serving import Rules
 from suanmesh_chassis.trust import OwnTrust
@@ -135,8 +135,13 @@ class ServiceServer:
         self._probes.reflect(list(self._reflected))
 
 
-async def serve_alone(process: Process, parts: Sequence[Served]) -> ServiceServer:
-    """A server of `parts` without etcd, as an agent's data plane is; it listens nowhere yet."""
-    server = ServiceServer(process)
+async def serve_alone(process: Process, parts: Sequence[Served], refused: Refused | None = None) -> ServiceServer:
+    """A server of `parts` without etcd, as an agent's data plane is; it listens nowhere yet.
+
+    Whoever is `refused` is not served, and its streams end once it is.
+    """
+    server = ServiceServer(process, revoked=refused or nobody)
+    if refused is not None:
+        refused.changed = server.end_revoked
     await server.place(parts)
     return server

@@ -16,6 +16,7 @@ from suanmesh_chassis.network import GrpcNetwork, Network, ProcessTls
 from suanmesh_chassis.outgoing import TracedCalls
 from suanmesh_chassis.parts import Forwarded, Listener, Parts, Requests, Served, ServiceContext
 from suanmesh_chassis.process import Process
+from suanmesh_chassis.revocations import Refused, nobody
 from suanmesh_chassis.service_server import ServiceServer
 from suanmesh_chassis.settings import Common
 from suanmesh_chassis.signing import Signer, new_signing_key
@@ -96,9 +97,12 @@ class LoopbackNode:
         requests: Requests | None = None,
         keys: Keys | None = None,
         listener: Listener = ANY_PORT,
+        refused: Refused | None = None,
     ) -> str:
-        """Serve `parts` and return the address."""
-        server = ServiceServer(process, keys)
+        """Serve `parts` and return the address; `refused` as of `serve_alone`."""
+        server = ServiceServer(process, keys, revoked=refused or nobody)
+        if refused is not None:
+            refused.changed = server.end_revoked
         self._servers.append(server)
         await server.place(parts, requests)
         return await server.listen(listener)

@@ -12,6 +12,7 @@ from suanmesh.agent.v1 import agent_service_pb2 as agent_pb
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network_pb
 from suanmesh.registry.v1 import pool_pb2, site_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as registry_pb
+from suanmesh.registry.v1.revocation_pb2 import Revocations
 from suanmesh_agent import wire
 from suanmesh_agent.following import follow
 from suanmesh_agent.health import Health
@@ -53,9 +54,11 @@ class StateReports:
         every_s: float,
         health: Health,
         belong: Callable[[str], None] = lambda node_id: None,
+        refuse: Callable[[Revocations], None] = lambda revocations: None,
     ) -> None:
-        """`belong` is told the node that answers; what it raises ends the reports."""
+        """`belong` is told the node that answers; what it raises ends the reports. `refuse` is told whom to refuse."""
         self._belong = belong
+        self._refuse = refuse
         self._health = health
         self._mesh = mesh
         self._pool = pool
@@ -102,6 +105,8 @@ class StateReports:
         """The permission counts from when the report was sent: how long it and its answer took is not known."""
         if answer.hello.node_id:
             self._belong(answer.hello.node_id)
+        if answer.HasField("refused"):
+            self._refuse(answer.refused)
         self._answered = answer.sequence
         sent_at = self._sent_at.get(answer.sequence)
         if sent_at is not None and answer.run_for_ms > 0:

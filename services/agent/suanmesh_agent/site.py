@@ -50,6 +50,7 @@ from suanmesh_agent.permission import RunPermission
 from suanmesh_agent.placements import Placements
 from suanmesh_agent.ports import Engine
 from suanmesh_agent.readings import site_readings
+from suanmesh_agent.refused import KeptRefused
 from suanmesh_agent.relayed_data_plane import RelayedDataPlane
 from suanmesh_agent.replicas import Replicas
 from suanmesh_agent.reports import LinkProbes, StateReports
@@ -236,14 +237,15 @@ async def serve(
         uploads = Uploads(replicas, transport, journal, Turns(at_once=1), own)
         tickets = Tickets(site, transport, process.clock)
         reading = AgentService(tickets, reader, logs, uploads, service_id(process.common.node, "gateway"))
-        server = await serve_alone(process, [Served(_SERVICE, reading, reads_ahead=True)])
+        refused = KeptRefused(journal)
+        server = await serve_alone(process, [Served(_SERVICE, reading, reads_ahead=True)], refused)
         monitoring = Monitoring(process, server.health)
         endpoint = RELAY if settings.no_inbound else await _listening(server, settings, journal)
         try:
             async with asyncio.TaskGroup() as tasks:
                 work = SiteLoops(
                     process, settings, rng, mesh, signer, journal, engine, replicas, uploads, transport, offers,
-                    endpoint, permission, known,
+                    endpoint, permission, known, refused,
                 )  # fmt: skip
                 kept = [tasks.create_task(each) for each in (*work.parts(), monitoring.run())]
                 if settings.no_inbound:
@@ -277,6 +279,7 @@ class SiteLoops:
     endpoint: str
     permission: RunPermission
     known: KeptGateways
+    refused: KeptRefused
 
     def parts(self) -> list[Coroutine[None, None, None]]:
         """Each runs for good."""
@@ -315,12 +318,18 @@ class SiteLoops:
                 self.permission,
                 every_s=every.report_every_s,
                 health=Health(self.settings.data_dir, journal, clock, self.engine),
-                belong=journal.belong,
+                belong=self._belong,
+                refuse=self.refused.told,
             ).run(),
             self.permission.run(),
             UnnamedReplicas(site, self.replicas, self.transport, journal).run(),
             LinkProbes(self.mesh, site, clock, every_s=every.probe_every_s).run(),
         ]
+
+    def _belong(self, node_id: str) -> None:
+        """What the agent keeps is of that node. Raises StoreRefused (`STORE_OF_ANOTHER_NODE`) where it is another's."""
+        self.journal.belong(node_id)
+        self.replicas.belong(node_id)
 
     def _setups(self, turns: Turns) -> Setups:
         prefix = self.settings.runtime_prefix

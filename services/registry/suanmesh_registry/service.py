@@ -29,6 +29,7 @@ from suanmesh_registry.enrolment import Enrolment
 from suanmesh_registry.mirrors import Mirrors
 from suanmesh_registry.presence import Presence
 from suanmesh_registry.reads import RegistryReads, agents_site, party_of, site_of
+from suanmesh_registry.refused import RefusedList
 from suanmesh_registry.registrar import Registrar
 from suanmesh_registry.renewing import Renewals
 from suanmesh_registry.revoking import Revoking
@@ -73,6 +74,7 @@ class RegistryService(RegistryReads):
         self._given = given
         self._catalogue = given.catalogue
         self._enrolment = given.enrolment
+        self._refused = RefusedList(given.mirrors.revocations)
 
     async def CreateParty(self, request: pb.CreatePartyRequest, call: Call) -> party_pb2.Party:
         asked, known = request.party, self._mirrors.parties
@@ -187,14 +189,17 @@ class RegistryService(RegistryReads):
         self, requests: AsyncIterator[pb.ReportStateRequest], call: Call
     ) -> AsyncIterator[pb.ReportStateResponse]:
         await agents_site(self._store, call)
-        highest, hello = 0, None
+        highest, hello, told = 0, None, None
         async for report in requests:
             if hello is None:
                 hello = await self._greeted(report.hello)
             if report.sequence > highest:
                 await self._hear(report, call.site)
                 highest = report.sequence
-            yield pb.ReportStateResponse(sequence=highest, run_for_ms=self._run_for_ms(call.site), hello=hello)
+            refused = self._refused.current()
+            news, told = None if refused is told else refused, refused
+            run_for_ms = self._run_for_ms(call.site)
+            yield pb.ReportStateResponse(sequence=highest, run_for_ms=run_for_ms, hello=hello, refused=news)
             hello = Hello()
 
     async def _greeted(self, theirs: Hello) -> Hello:

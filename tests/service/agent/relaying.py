@@ -18,6 +18,7 @@ from suanmesh_chassis.ca import server_name
 from suanmesh_chassis.identity import agent_id, service_id
 from suanmesh_chassis.parts import Listener
 from suanmesh_chassis.process import Process
+from suanmesh_chassis.revocations import Refused
 from suanmesh_chassis.service_server import ServiceServer, serve_alone
 from suanmesh_chassis.testing import NODE, LoopbackNode
 from suanmesh_gateway.contracts import RELAYED, SITES
@@ -72,11 +73,17 @@ class RelayGateway:
             await self._server.stop(0)
 
     async def connect(
-        self, process: Process, parts: Sequence[Served], site: str = "sites/a", known: KeptGateways | None = None
+        self,
+        process: Process,
+        parts: Sequence[Served],
+        site: str = "sites/a",
+        known: KeptGateways | None = None,
+        *,
+        refused: Refused | None = None,
     ) -> None:
         """Have a site dial, in the place of the one before; this gateway alone, or all that it knows."""
         await self.disconnect()
-        server = await serve_alone(process, parts)
+        server = await serve_alone(process, parts, refused)
         known = known or KeptGateways(self.address, NOTHING_LEARNED)
         data_plane = RelayedDataPlane(site, process, known, server)
         self._sites.append(asyncio.get_running_loop().create_task(data_plane.run()))

@@ -26,6 +26,7 @@ from suanmesh_agent.data_plane import KEY_AGAIN_S, PIECE_BYTES, Logs, Reader, Ti
 from suanmesh_agent.domain.tasks import TaskKey, TaskSpec
 from suanmesh_agent.engines.process.engine import ProcessEngine
 from suanmesh_agent.journal import Journal
+from suanmesh_agent.refused import KeptRefused
 from suanmesh_agent.replicas import Replicas
 from suanmesh_agent.service import AgentService
 from suanmesh_agent.task_run import until_over
@@ -68,6 +69,7 @@ class Site:
         self.address = ""
         self.gateway: RelayGateway | None = None
         self.budget = data_plane_budget()
+        self.refused = KeptRefused(self.journal)
 
     async def serve(self, *, stream_stall_s: float = 20.0) -> None:
         tickets = Tickets("sites/a", self.transport, self.node.clock)
@@ -78,9 +80,9 @@ class Site:
         process = self.node.process("agent", identity=agent_id(NODE, "a"), dns_names=[agent_server_name(NODE, "a")])
         patient = replace(process, common=replace(process.common, stream_stall_s=stream_stall_s))
         if self.gateway is None:
-            self.address = await self.node.serve(patient, [Served(SERVICE, service)])
+            self.address = await self.node.serve(patient, [Served(SERVICE, service)], refused=self.refused)
         else:
-            await self.gateway.connect(patient, [Served(SERVICE, service)])
+            await self.gateway.connect(patient, [Served(SERVICE, service)], refused=self.refused)
         self._stub = self.stub()
 
     def stub(self, caller: str = READER) -> AgentServiceStub:

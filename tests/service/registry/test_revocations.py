@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from cryptography import x509
 
 from suanmesh.registry.v1 import party_pb2, site_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as pb
-from suanmesh_chassis.identity import caller_of, user_id
+from suanmesh_chassis.identity import agent_id, caller_of, user_id
 from suanmesh_kernel.clock import HandClock
 from suanmesh_kernel.refusals import AlreadyExists, NotFound, PermissionDenied, Unauthenticated
 from suanmesh_sdk.invites import new_key, signing_request
@@ -72,6 +74,29 @@ async def test_who_is_revoked_stands_in_etcd_for_every_service(desk: Desk) -> No
     approved = pb.SetPartyStateRequest(name="parties/p-a", state=party_pb2.Party.STATE_APPROVED)
     await desk.service.SetPartyState(approved, desk.call(request_id=request_id()))
     assert "party/p-a" not in await revoked(desk)
+
+
+async def test_sites_are_told_whom_to_refuse_with_the_next_answer(desk: Desk) -> None:
+    """Data planes ask nobody: without being told they serve a revoked caller until its tickets lapse."""
+    await enrolled(desk)
+    await revoke(desk, "sites/a")
+    more: asyncio.Queue[int] = asyncio.Queue()
+
+    async def reports() -> AsyncIterator[pb.ReportStateRequest]:
+        while True:
+            yield pb.ReportStateRequest(sequence=await more.get())
+
+    answers: Any = desk.service.ReportState(reports(), desk.call(caller_of(agent_id("demo", "a"), "demo")))
+    told = []
+    for sequence in range(1, 5):
+        if sequence == 3:
+            await revoke(desk, "parties/p-a/users/ann")
+        more.put_nowait(sequence)
+        answer = await anext(answers)
+        told.append([each.name for each in answer.refused.revocations] if answer.HasField("refused") else None)
+    await answers.aclose()
+
+    assert told == [["site/a/agent"], None, ["party/p-a/user/ann", "site/a/agent"], None]
 
 
 async def test_owners_revoke_their_own(desk: Desk) -> None:

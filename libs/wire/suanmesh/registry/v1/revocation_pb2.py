@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%suanmesh/registry/v1/revocation.proto\x12\x14suanmesh.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\"}\n\nRevocation\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x39\n\nvalid_from\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tvalidFrom\x12\x19\n\x04\x65tag\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x01R\x04\x65tagb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%suanmesh/registry/v1/revocation.proto\x12\x14suanmesh.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\"}\n\nRevocation\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x39\n\nvalid_from\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tvalidFrom\x12\x19\n\x04\x65tag\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x01R\x04\x65tag\"X\n\x0bRevocations\x12I\n\x0brevocations\x18\x01 \x03(\x0b\x32 .suanmesh.registry.v1.RevocationB\x05\xd0\xda\x18\x90NR\x0brevocationsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,6 +37,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVOCATION'].fields_by_name['name']._serialized_options = b'\310\332\030\200\002'
   _globals['_REVOCATION'].fields_by_name['etag']._loaded_options = None
   _globals['_REVOCATION'].fields_by_name['etag']._serialized_options = b'\310\332\030\200\001'
+  _globals['_REVOCATIONS'].fields_by_name['revocations']._loaded_options = None
+  _globals['_REVOCATIONS'].fields_by_name['revocations']._serialized_options = b'\320\332\030\220N'
   _globals['_REVOCATION']._serialized_start=127
   _globals['_REVOCATION']._serialized_end=252
+  _globals['_REVOCATIONS']._serialized_start=254
+  _globals['_REVOCATIONS']._serialized_end=342
 # @@protoc_insertion_point(module_scope)

@@ -3,9 +3,11 @@
 isort:skip_file
 Revocations: identities that are refused everywhere, though their certificates would be good."""
 
+from collections import abc as abc
 from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
 from google.protobuf import timestamp_pb2 as timestamp_pb2
+from google.protobuf.internal import containers as containers
 import builtins as builtins
 import sys
 import typing as typing
@@ -48,5 +50,27 @@ class Revocation(message.Message):
     _HasFieldArgType: _TypeAlias = typing.Literal["valid_from", b"valid_from"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["etag", b"etag", "name", b"name", "valid_from", b"valid_from"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Revocations(message.Message):
+    """Everybody who is refused, as data planes are told."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    REVOCATIONS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def revocations(self) -> containers.RepeatedCompositeFieldContainer[Revocation]:
+        """By name; of more than 10,000 those that were made last. Without etags."""
+
+    def __init__(
+        self,
+        *,
+        revocations: abc.Iterable[Revocation] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["revocations", b"revocations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
