@@ -38,10 +38,14 @@ from suanmesh_content import (
     reading_folder,
 )
 from suanmesh_kernel.private import private_folder, write_private
+from suanmesh_kernel.texts import Text
+from suanmesh_store.soundness import StoreRefused
 
 log = structlog.get_logger()
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_NODE = "node_id"
+"""File beside the replicas that says whose they are."""
 _FILE_MODE = 0o400
 _PROGRAM_MODE = 0o500
 _FOLDER_MODE = 0o500
@@ -68,6 +72,22 @@ class Replicas:
         self._uses: Counter[str] = Counter()
         self._held: Counter[str] = Counter()
         self._removing = threading.Lock()
+
+    def belong(self, node_id: str) -> None:
+        """Hold content of a node from now on. Raises StoreRefused (`STORE_OF_ANOTHER_NODE`) where it is another's."""
+        file = self._complete / _NODE
+        kept = file.read_text() if file.exists() else ""
+        if kept not in ("", node_id):
+            raise StoreRefused(
+                "STORE_OF_ANOTHER_NODE",
+                Text(
+                    f"the content kept here is of node {kept}, and {node_id} answers: join with a folder of its own",
+                    f"此处保存的内容属于节点 {kept}，而应答的是 {node_id}：请用另一个文件夹加入该节点",
+                ),
+            )
+        if not kept:
+            with suppress(OSError):  # a disk that is full: it is told again
+                write_private(file, node_id.encode())
 
     def has(self, digest: str) -> bool:
         """Whether the dataset with that digest is here, whole."""

@@ -1,4 +1,4 @@
-"""An agent's journal belongs to one node, and to no older program than the one that wrote it."""
+"""What an agent keeps belongs to one node, and its journal to no older program than the one that wrote it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from suanmesh_agent.journal import VERSION, Journal
+from suanmesh_agent.replicas import Replicas
 from suanmesh_store.soundness import StoreRefused
 
 
@@ -20,6 +21,16 @@ def test_a_journal_goes_on_with_its_node_and_with_no_other(tmp_path: Path) -> No
     with closing(Journal(tmp_path / "agent.db")) as journal, pytest.raises(StoreRefused) as refused:
         journal.belong("other")
     assert refused.value.reason == "STORE_OF_ANOTHER_NODE"
+
+
+def test_content_goes_on_with_its_node_and_with_no_other(tmp_path: Path) -> None:
+    """With a journal that was begun anew, what one node's users keep here would be served and swept as another's."""
+    for _ in range(2):
+        Replicas(tmp_path).belong("one")
+    with pytest.raises(StoreRefused) as refused:
+        Replicas(tmp_path).belong("other")
+    assert refused.value.reason == "STORE_OF_ANOTHER_NODE"
+    assert Replicas(tmp_path).digests() == []
 
 
 def test_a_journal_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
