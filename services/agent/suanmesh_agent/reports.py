@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 import psutil
 import structlog
@@ -53,10 +53,10 @@ class StateReports:
         *,
         every_s: float,
         health: Health,
-        belong: Callable[[str], None] = lambda node_id: None,
+        belong: Sequence[Callable[[str], None]] = (),
         refuse: Callable[[Revocations], None] = lambda revocations: None,
     ) -> None:
-        """`belong` is told the node that answers; what it raises ends the reports. `refuse` is told whom to refuse."""
+        """`belong` are told the node that answers, and end the reports by raising; `refuse` is told whom to refuse."""
         self._belong = belong
         self._refuse = refuse
         self._health = health
@@ -104,7 +104,8 @@ class StateReports:
     async def _acknowledged(self, answer: registry_pb.ReportStateResponse) -> None:
         """The permission counts from when the report was sent: how long it and its answer took is not known."""
         if answer.hello.node_id:
-            self._belong(answer.hello.node_id)
+            for belong in self._belong:
+                belong(answer.hello.node_id)
         if answer.HasField("refused"):
             self._refuse(answer.refused)
         self._answered = answer.sequence

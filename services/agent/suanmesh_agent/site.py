@@ -318,18 +318,13 @@ class SiteLoops:
                 self.permission,
                 every_s=every.report_every_s,
                 health=Health(self.settings.data_dir, journal, clock, self.engine),
-                belong=self._belong,
+                belong=(journal.belong, self.replicas.belong),
                 refuse=self.refused.told,
             ).run(),
             self.permission.run(),
             UnnamedReplicas(site, self.replicas, self.transport, journal).run(),
             LinkProbes(self.mesh, site, clock, every_s=every.probe_every_s).run(),
         ]
-
-    def _belong(self, node_id: str) -> None:
-        """What the agent keeps is of that node. Raises StoreRefused (`STORE_OF_ANOTHER_NODE`) where it is another's."""
-        self.journal.belong(node_id)
-        self.replicas.belong(node_id)
 
     def _setups(self, turns: Turns) -> Setups:
         prefix = self.settings.runtime_prefix
