@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as containers
 from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 from suanmesh.registry.v1 import party_pb2 as party_pb2
 from suanmesh.registry.v1 import pool_pb2 as pool_pb2
+from suanmesh.registry.v1 import revocation_pb2 as revocation_pb2
 from suanmesh.registry.v1 import site_pb2 as site_pb2
 from suanmesh.type.v1 import hello_pb2 as hello_pb2
 from suanmesh.type.v1 import signed_pb2 as signed_pb2
@@ -1001,6 +1002,7 @@ class ReportStateResponse(message.Message):
     SEQUENCE_FIELD_NUMBER: builtins.int
     RUN_FOR_MS_FIELD_NUMBER: builtins.int
     HELLO_FIELD_NUMBER: builtins.int
+    REFUSED_FIELD_NUMBER: builtins.int
     sequence: builtins.int
     """Highest sequence number taken in."""
     run_for_ms: builtins.int
@@ -1011,15 +1013,22 @@ class ReportStateResponse(message.Message):
     def hello(self) -> hello_pb2.Hello:
         """Which node this is, and what both speak; in the first answer of a stream."""
 
+    @builtins.property
+    def refused(self) -> revocation_pb2.Revocations:
+        """Whom the site's data plane is to refuse although their certificates are good: in the first answer of a stream, and in
+        the next one after it has changed.
+        """
+
     def __init__(
         self,
         *,
         sequence: builtins.int = ...,
         run_for_ms: builtins.int = ...,
         hello: hello_pb2.Hello | None = ...,
+        refused: revocation_pb2.Revocations | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["hello", b"hello"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["hello", b"hello", "refused", b"refused"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["hello", b"hello", "run_for_ms", b"run_for_ms", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["hello", b"hello", "refused", b"refused", "run_for_ms", b"run_for_ms", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -204,6 +204,7 @@ class RegistryServiceStub:
     pools. Each report carries a sequence number; the answer acknowledges the highest, and lets the site run tasks for
     `run_for_ms` from when it sent that report. A site that hears nothing until then stops what it runs, by itself,
     before the mesh may count it as LOST and place its work elsewhere: `suanmesh_kernel.permission` has the timeline.
+    Answers also tell whom the site's data plane is to refuse.
 
     Errors:
       * `NOT_FOUND` (`SITE_UNKNOWN`): enrol anew.
@@ -539,6 +540,7 @@ class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
         pools. Each report carries a sequence number; the answer acknowledges the highest, and lets the site run tasks for
         `run_for_ms` from when it sent that report. A site that hears nothing until then stops what it runs, by itself,
         before the mesh may count it as LOST and place its work elsewhere: `suanmesh_kernel.permission` has the timeline.
+        Answers also tell whom the site's data plane is to refuse.
 
         Errors:
           * `NOT_FOUND` (`SITE_UNKNOWN`): enrol anew.
