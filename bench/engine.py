@@ -3,9 +3,9 @@
 The engine that an agent would open on this host, in the best walls it offers, over a folder on disk. A task is `true`.
 Prints one JSON object a line, {"name", "value", "unit"}: tasks a second, submitted at once, until the last has ended,
 and the processor seconds that each took of this process and all below it, clearing up included; the latter beside those
-of a bare `true` that was started in the same rounds, as `baseline`, and their ratio. With `--on slurm`, instead, what
-the same task of most of a processor second is metered at on this engine and on a Slurm that is started for it, in
-turns: the medians, and their ratio; and in control groups. It needs slurm-wlm and root. With `--on kubernetes` it is
+of a bare `true` that was started in the same rounds, as `baseline`, and their ratio. With `--on slurm` or `ray`
+instead, what the same task of most of a processor second is metered at on this engine and on one started for it, in
+turns: the medians, and their ratio; and in control groups. Slurm needs slurm-wlm and root. With `--on kubernetes` it is
 the stand-in of the tests, and neither has walls.
 """
 
@@ -33,6 +33,7 @@ from suanmesh_agent.engines.batched.engine import BatchedEngine
 from suanmesh_agent.engines.process.engine import ProcessEngine
 from suanmesh_agent.engines.process.layout import Layout
 from suanmesh_agent.engines.queued import QueuedTasks
+from suanmesh_agent.engines.ray.scheduler import Ray, RayAccess
 from suanmesh_agent.engines.slurm.commands import Slurm
 from suanmesh_agent.permission import RunPermission
 from suanmesh_agent.settings import AgentSettings
@@ -40,6 +41,7 @@ from suanmesh_agent.site import PERMISSION, open_engine
 from suanmesh_agent.task_run import until_over
 from suanmesh_chassis.event_loop import run_on_loop
 from suanmesh_kernel.clock import SystemClock
+from suanmesh_local import ray as local_ray
 from suanmesh_local import tools
 from suanmesh_local.slurm import running
 
@@ -131,6 +133,10 @@ def beside(kind: str, folder: Path) -> Iterator[Callable[[Layout], QueuedTasks]]
     if kind == "slurm":
         with running() as cluster:
             yield lambda layout: BatchedEngine(layout, Slurm(str(cluster.conf)), "bench", SystemClock())
+    elif kind == "ray":
+        with local_ray.running() as rays:
+            access = RayAccess(rays.address, Path(sys.executable), rays.token_file)
+            yield lambda layout: BatchedEngine(layout, Ray(access, "bench"), "bench", SystemClock())
     else:
         with stand_in(folder / "cluster") as cluster:
             yield lambda layout: cluster.engine(folder, runtime=layout.runtime_path)
@@ -176,6 +182,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--on", choices=("slurm", "kubernetes"))
+    parser.add_argument("--on", choices=("slurm", "ray", "kubernetes"))
     options = parser.parse_args()
     sys.exit(run_on_loop(compare(options.rounds, options.on) if options.on else main(options.tasks, options.rounds)))

@@ -36,6 +36,7 @@ class Asker:
         self._child: subprocess.Popen[bytes] | None = None
         self._turn = threading.Lock()
         self._unread = b""
+        self._closed = False
 
     async def ask(self, do: str, *facts: object) -> Any:
         """What Ray answers. Raises RaySilent."""
@@ -51,7 +52,8 @@ class Asker:
             child.kill()
 
     def close(self) -> None:
-        """End the program, and take its end."""
+        """End the program for good, and take its end."""
+        self._closed = True
         self.end()
         with self._turn:
             self._taken_down()
@@ -74,10 +76,14 @@ class Asker:
         if self._child is not None and self._child.poll() is None:
             return self._child
         self._taken_down()
+        if self._closed:
+            raise RaySilent("RAY_SILENT", "nobody asks any more")
         pipe = subprocess.PIPE
         self._child = subprocess.Popen(
             self._command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=self._environment
         )
+        if self._closed:  # meanwhile
+            self.end()
         self._answer(self._child, START_S_MAX)
         return self._child
 
