@@ -33,8 +33,8 @@ doctor: setup ## Say what this machine lacks
 	@$(BIN)/suan doctor
 
 test: setup ## Run every test but the long fault combinations, attacks, days, Slurm site, clusters and upgrades
-	@$(BIN)/python -m pytest -m "not faults and not attack and not day and not slurm and not kubernetes and not certificates and not image and not upgrade" -n 2 --dist loadfile --ignore tests/mesh
-	@$(BIN)/python -m pytest -m "not faults and not attack and not day and not slurm and not kubernetes and not certificates and not image and not upgrade" -n 2 --dist loadfile tests/mesh
+	@$(BIN)/python -m pytest -m "not faults and not attack and not day and not slurm and not ray and not kubernetes and not certificates and not image and not upgrade" -n 2 --dist loadfile --ignore tests/mesh
+	@$(BIN)/python -m pytest -m "not faults and not attack and not day and not slurm and not ray and not kubernetes and not certificates and not image and not upgrade" -n 2 --dist loadfile tests/mesh
 
 test-faults: setup ## Run every combination of victim and step
 	@$(BIN)/python -m pytest -m faults tests/mesh
@@ -54,6 +54,9 @@ test-slurm: setup ## Run 200 jobs at a Slurm site while slurmctld and the agent 
 test-kubernetes: setup ## Run the Kubernetes engine at length: make test-kubernetes KUBECONFIG=... IMAGE=... SHARED=/nfs, else on a stand-in
 	@test -n "$(KUBECONFIG)" || echo "no KUBECONFIG: on the stand-in. A real cluster is kind's (kind create cluster, with extraMounts for SHARED), k3s's (/etc/rancher/k3s/k3s.yaml) or any other's; IMAGE is of deploy/oci/build.sh, where its nodes find it" >&2
 	@KUBECONFIG=$(KUBECONFIG) IMAGE=$(IMAGE) SHARED=$(SHARED) NAMESPACE=$(or $(NAMESPACE),suanmesh-site) $(BIN)/python -m pytest -m "kubernetes or not kubernetes" -k kubernetes -s tests/contract
+
+test-ray: setup ## Run 60 jobs at a Ray site while Ray's head and the agent are killed four times each
+	@$(BIN)/python -m pytest -m ray -s tests
 
 test-image: setup ## Build the image of containers and start its programs; needs root, buildah and mmdebstrap
 	@$(BIN)/python -m pytest -m image tests/mesh/test_the_image.py
@@ -115,4 +118,4 @@ lock: ## Write requirements.lock anew from pyproject.toml
 clean: ## Remove everything that was built
 	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help setup demo dev doctor test test-faults test-attack test-day test-upgrade test-slurm test-kubernetes test-image test-chaos test-scenarios check test-quick gen check-gen check-breaking keep-contracts check-elsewhere sdk fmt lint types layers bench lock clean
+.PHONY: help setup demo dev doctor test test-faults test-attack test-day test-upgrade test-slurm test-ray test-kubernetes test-image test-chaos test-scenarios check test-quick gen check-gen check-breaking keep-contracts check-elsewhere sdk fmt lint types layers bench lock clean
