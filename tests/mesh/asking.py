@@ -293,6 +293,7 @@ ROWS: dict[str, Row] = {
     "ListTraces": lambda w, who: gateway.ListTracesRequest(),
     "ListGateways": lambda w, who: gateway.ListGatewaysRequest(),
     "CheckDataPlane": lambda w, who: gateway.CheckDataPlaneRequest(endpoint="127.0.0.1:1"),
+    "LocateDataPlane": lambda w, who: gateway.LocateDataPlaneRequest(site=f"sites/{HOME}"),
     "AwaitCalls": lambda w, who: relay.AwaitCallsRequest(),
     "ServeCall": lambda w, who: relay.ServeCallRequest(call="0"),
     # Both sites listen, so that none is called by way of a gateway: what is no method of theirs is refused before that.

@@ -34,7 +34,7 @@ from suanmesh_local.identities import (
 )
 from suanmesh_local.lock import Lock, Taken
 from suanmesh_local.node_marks import claim_etcd
-from suanmesh_local.ports import kept_ports, noted_ports, spread_ports
+from suanmesh_local.ports import PASSTHROUGH, gateway_ports, kept_ports, noted_ports, spread_ports
 from suanmesh_local.processes import Process
 from suanmesh_local.prometheus_files import LISTEN, write_prometheus
 from suanmesh_sdk import Mesh, Tls, connect
@@ -297,7 +297,7 @@ class ControlPlane:
     def _port_names(self) -> list[str]:
         peers = [f"{name}-peer" for name in self._members]
         services = [*AREAS, *(name for _, name in self._further())]
-        return [*self._members, *peers, *services, *map(metrics_port, services)]
+        return [*self._members, *peers, *services, PASSTHROUGH, *map(metrics_port, services)]
 
     def _ports(self) -> dict[str, int]:
         """The node's ports: the same as last time, for as long as they are free where nobody else knows them."""
@@ -308,7 +308,7 @@ class ControlPlane:
             return kept_ports(file, names)
         noted = noted_ports(file)
         ports = noted if noted.keys() >= set(names) else kept_ports(file, names)
-        return ports | {"gateway": self.facts.gateway_port}
+        return ports | gateway_ports(self.facts.gateway_port)
 
     def _here(self, name: str) -> str:
         """`host:port` at which a process of this machine reaches a service."""
@@ -353,6 +353,10 @@ class ControlPlane:
         if self.facts.is_spread or area == "gateway":
             environment["SUANMESH_LISTEN"] = f"{self.facts.gateway_listens}:{self.ports[area]}"
             environment["SUANMESH_ADVERTISE"] = f"{self.facts.host}:{self.ports[area]}"
+        if area == "gateway":
+            through = f"{self.facts.gateway_listens}:{self.ports[PASSTHROUGH]}"
+            environment["SUANMESH_GATEWAY_PASSTHROUGH_LISTEN"] = through
+            environment["SUANMESH_GATEWAY_PASSTHROUGH_ADVERTISE"] = self.facts.host
         if self.facts.sql and area in KEEPS_IN_SQL:
             environment[f"SUANMESH_{area.upper()}_DATABASE"] = self.facts.sql
         if self.facts.is_spread and area == "scheduler":

@@ -16,6 +16,7 @@ FIRST_PORT, LAST_PORT = 10_000, 65_535
 TRIES_MAX = 100_000
 SPREAD = 8
 METRICS = 28
+PASSTHROUGH = "gateway-passthrough"
 SPREAD_AREAS = ("registry", "scheduler", "network_orchestrator", "transport", "accounting")
 
 
@@ -58,13 +59,21 @@ def kept_ports(file: Path, names: Sequence[str]) -> dict[str, int]:
     return ports
 
 
+def gateway_ports(port: int) -> dict[str, int]:
+    """The ports of a gateway that others know: for calls, and two above it for connections that it passes through.
+
+    The one between is usual for the data plane of a site, which may be on the same machine.
+    """
+    return {"gateway": port, PASSTHROUGH: port + 2}
+
+
 def spread_ports(gateway_port: int, members: Sequence[str]) -> dict[str, int]:
-    """The ports of a node on several machines, which each of them knows: the gateway's, and from eight above it on.
+    """The ports of a node on several machines, which each of them knows: the gateway's two, and from eight above it on.
 
     The services, etcd's members for clients, and for each other; a machine has one member. Metrics are for the machine
     itself.
     """
-    ports = {"gateway": gateway_port} | {area: gateway_port + SPREAD + at for at, area in enumerate(SPREAD_AREAS)}
+    ports = gateway_ports(gateway_port) | {area: gateway_port + SPREAD + at for at, area in enumerate(SPREAD_AREAS)}
     ports |= {f"{area}-metrics": gateway_port + METRICS + at for at, area in enumerate(("gateway", *SPREAD_AREAS))}
     first = gateway_port + SPREAD + len(SPREAD_AREAS)
     return ports | dict.fromkeys(members, first) | {f"{name}-peer": first + 1 for name in members}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from suanmesh.agent.v1 import agent_service_pb2 as agent_pb
+from suanmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 from suanmesh.transport.v1 import dataset_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as pb
 from suanmesh_content import (
@@ -36,6 +37,7 @@ from suanmesh_content import (
 )
 from suanmesh_kernel.names import of_version
 from suanmesh_kernel.refusals import DataLoss, PermissionDenied, Refusal, ResourceExhausted
+from suanmesh_sdk.data_planes import DataPlanes
 from suanmesh_sdk.heap import keep_packs
 from suanmesh_sdk.incoming import Incoming
 from suanmesh_sdk.read_ahead import ReadAhead, in_threads
@@ -129,6 +131,7 @@ class Data:
 
     def __init__(self, mesh: Mesh) -> None:
         self._mesh = mesh
+        self._planes = DataPlanes(mesh)
 
     async def put(
         self,
@@ -159,7 +162,7 @@ class Data:
             labels=labels,
         )
         request = pb.OpenUploadRequest(dataset_id=dataset_id, dataset=dataset, site=site)
-        sending = _Sending(self._mesh, folder, manifest, progress)
+        sending = _Sending(self._planes, folder, manifest, progress)
 
         async def bring() -> tuple[str, int, pb.OpenUploadResponse]:
             opened = await self._mesh.transport.OpenUpload(request)
@@ -206,8 +209,9 @@ class Data:
             opened = await self._mesh.transport.OpenDataset(pb.OpenDatasetRequest(name=wanted))
             if opened.dataset.version:  # what broke off goes on with the same
                 wanted = of_version(opened.dataset.name, opened.dataset.version)
+            site = AgentServiceStub((await self._planes.channel(opened.site)).as_grpc())
             if manifest is None or manifest.digest != opened.dataset.digest:
-                manifest = await self._manifest(opened)
+                manifest = await self._manifest(opened, site)
                 begun = Incoming(folder, manifest)
                 await asyncio.to_thread(begun.begin)
                 if begun.differing and existing is Existing.REFUSE:
@@ -217,15 +221,15 @@ class Data:
                 incoming = begun
             assert incoming is not None
             while runs := incoming.next_runs(READ_BYTES, RUNS_MAX):
-                await self._read(opened, runs, incoming, progress)
+                await self._read(opened, site, runs, incoming, progress)
             await asyncio.to_thread(incoming.finish)
             return manifest
 
         return await _going_on(bring, lambda: incoming.bytes_done if incoming else 0, patience_s)
 
-    async def _manifest(self, opened: pb.OpenDatasetResponse) -> Manifest:
+    async def _manifest(self, opened: pb.OpenDatasetResponse, site: AgentServiceStub) -> Manifest:
         request = agent_pb.ReadFilesRequest(site=opened.site, ticket=opened.ticket, manifest=True)
-        content = b"".join([answer.manifest async for answer in self._mesh.sites.ReadFiles(request, timeout=STREAM_S)])
+        content = b"".join([answer.manifest async for answer in site.ReadFiles(request, timeout=STREAM_S)])
         try:
             manifest = await asyncio.to_thread(lambda: manifest_from(dataset_pb2.Manifest.FromString(content)))
         except ManifestError as fault:
@@ -234,10 +238,17 @@ class Data:
             raise _damaged(opened.dataset.name, "the manifest is another's")
         return manifest
 
-    async def _read(self, opened: pb.OpenDatasetResponse, runs: list[Run], incoming: Incoming, progress: Tell) -> None:
+    async def _read(
+        self,
+        opened: pb.OpenDatasetResponse,
+        site: AgentServiceStub,
+        runs: list[Run],
+        incoming: Incoming,
+        progress: Tell,
+    ) -> None:
         asked = [agent_pb.FileRun(first=run.first, count=run.files, offset=run.offset) for run in runs]
         request = agent_pb.ReadFilesRequest(site=opened.site, ticket=opened.ticket, runs=asked)
-        stream: Any = self._mesh.sites.ReadFiles(request, timeout=STREAM_S)
+        stream: Any = site.ReadFiles(request, timeout=STREAM_S)
         ahead = ReadAhead[agent_pb.ReadFilesResponse](stream)
         try:
             async for answer in ahead:
@@ -254,8 +265,8 @@ class Data:
 class _Sending:
     """One folder on its way to a site, over as many calls as that takes."""
 
-    def __init__(self, mesh: Mesh, folder: Path, manifest: Manifest, progress: Tell) -> None:
-        self._mesh = mesh
+    def __init__(self, planes: DataPlanes, folder: Path, manifest: Manifest, progress: Tell) -> None:
+        self._planes = planes
         self._folder = folder
         self._manifest = manifest
         self._tell = progress
@@ -266,7 +277,8 @@ class _Sending:
         """Send what the site wants until it has published it; name and version of the dataset."""
         path = f"/{_WRITE_FILES.containing_service.full_name}/{_WRITE_FILES.name}"
         answers = agent_pb.WriteFilesResponse.FromString
-        call: Any = self._mesh.channel("agent").stream_stream(path, _serialized, answers)(timeout=STREAM_S)
+        channel = await self._planes.channel(opened.site)
+        call: Any = channel.stream_stream(path, _serialized, answers)(timeout=STREAM_S)
         try:
             await call.write(agent_pb.WriteFilesRequest(site=opened.site, ticket=opened.ticket))
             content = await asyncio.to_thread(self._manifest.canonical)

@@ -31,6 +31,7 @@ COMPONENT_SERVING = Gauge(names.COMPONENT_SERVING, *names.METRICS[names.COMPONEN
 CLOCK_SKEW = Gauge(names.CLOCK_SKEW, names.METRICS[names.CLOCK_SKEW][0])
 SITE_FAULTS = Counter(names.SITE_FAULTS, *names.METRICS[names.SITE_FAULTS])
 RELAYED_BYTES = Counter(names.RELAYED_BYTES, *names.METRICS[names.RELAYED_BYTES])
+PASSED_BYTES = Counter(names.PASSED_BYTES, *names.METRICS[names.PASSED_BYTES])
 DEFECTS = Counter(names.DEFECTS, *names.METRICS[names.DEFECTS])
 """Labelled by the kind of work; the log names the item."""
 

@@ -189,6 +189,7 @@ BOOKS_CHECKED: Final = "suan_ledger_check_age_seconds"
 PLACEMENTS: Final = "suan_site_placements"
 DISK_FREE: Final = "suan_site_disk_free_bytes"
 RELAYED_BYTES: Final = "suan_relayed_bytes_total"
+PASSED_BYTES: Final = "suan_passed_through_bytes_total"
 
 METRICS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     SERVER_DURATION: ("Duration of calls served, streams in full", ("rpc_method", "rpc_response_status_code")),
@@ -239,6 +240,7 @@ METRICS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         "Bytes of calls carried between sites that only dial out and their callers, `to_site` or `from_site`",
         ("direction",),
     ),
+    PASSED_BYTES: ("Bytes of connections that a gateway passed through to and from data planes of sites", ()),
     DEFECTS: ("Defects of ours that ended the work on one item", ("work",)),
 }
 

@@ -11,10 +11,13 @@ from suanmesh.gateway.v1 import gateway_service_pb2 as pb
 from suanmesh.gateway.v1 import trace_pb2
 from suanmesh_chassis import Call
 from suanmesh_gateway import wire
+from suanmesh_gateway.data_planes import DataPlanes
 from suanmesh_gateway.domain import pages, traces
 from suanmesh_gateway.trace_store import TraceStore
+from suanmesh_kernel.addresses import RELAY
+from suanmesh_kernel.names import checked_name
 from suanmesh_kernel.pages import checked_size
-from suanmesh_kernel.refusals import NotFound, Refusal
+from suanmesh_kernel.refusals import NotFound
 from suanmesh_sdk import InstanceState, Mesh
 
 
@@ -31,18 +34,17 @@ class TraceReceiver:
 
 
 GATEWAYS_MAX = 64
-REACH_S = 5.0
-"""How long a site's data plane may take to answer."""
-HEALTH = "/grpc.health.v1.Health/Check"
-"""Answered by every server of ours, whatever else it serves; its request may be empty."""
 
 
 class GatewayService:
     """Reads traces, of which a user sees those that a call of their party began; looks whether sites answer."""
 
-    def __init__(self, store: TraceStore, mesh: Mesh) -> None:
+    def __init__(self, store: TraceStore, mesh: Mesh, planes: DataPlanes, passthrough: str) -> None:
+        """`passthrough` is the `host:port` at which connections to sites are passed through; empty for none."""
         self._store = store
         self._mesh = mesh
+        self._planes = planes
+        self._passthrough = passthrough
 
     async def ListGateways(self, request: pb.ListGatewaysRequest, call: Call) -> pb.ListGatewaysResponse:
         known = self._mesh.instances("gateway")
@@ -50,12 +52,12 @@ class GatewayService:
         return pb.ListGatewaysResponse(addresses=sorted(serving)[:GATEWAYS_MAX])
 
     async def CheckDataPlane(self, request: pb.CheckDataPlaneRequest, call: Call) -> pb.CheckDataPlaneResponse:
-        async with self._mesh.apart() as mesh:  # what is asked for is kept nowhere, and breaks nobody's connection
-            try:
-                await mesh.agent_channel(request.endpoint, site=call.site).unary_unary(HEALTH)(b"", timeout=REACH_S)
-            except Refusal:
-                return pb.CheckDataPlaneResponse(reached=False)
-        return pb.CheckDataPlaneResponse(reached=True)
+        return pb.CheckDataPlaneResponse(reached=await self._planes.answers(call.site, request.endpoint))
+
+    async def LocateDataPlane(self, request: pb.LocateDataPlaneRequest, call: Call) -> pb.LocateDataPlaneResponse:
+        site = checked_name(request.site, "sites", field="site")
+        relayed = await self._planes.place_of(site) == RELAY
+        return pb.LocateDataPlaneResponse(endpoint="" if relayed else self._passthrough)
 
     async def GetTrace(self, request: pb.GetTraceRequest, call: Call) -> trace_pb2.Trace:
         spans = await self._store.trace(traces.trace_id(request.name))

@@ -11,22 +11,18 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from suanmesh.gateway.v1.relay_service_pb2 import RelayedHead
-from suanmesh.registry.v1.registry_service_pb2 import GetSiteRequest
 from suanmesh.transport.v1.transfer_pb2 import TransferTicket, UploadTicket
 from suanmesh_chassis import Call
+from suanmesh_gateway.data_planes import DataPlanes
 from suanmesh_gateway.domain.relaying import timeout_ms
 from suanmesh_gateway.relay import Relay
 from suanmesh_kernel.addresses import RELAY
-from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import checked_name
-from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, PermissionDenied
+from suanmesh_kernel.refusals import InvalidArgument, PermissionDenied
 from suanmesh_sdk import Mesh
 from suanmesh_sdk.read_ahead import ReadAhead
 from suanmesh_sdk.relayed import Joining
 
-PLACE_S = 5.0
-"""How long it is remembered where a site's data plane is."""
-SITES_MAX = 10_000
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
 """Of one message of a site that is relayed: four times what a site sends."""
 
@@ -34,12 +30,11 @@ ANSWER_BYTES_MAX = 4 * 1024 * 1024
 class SiteForwarder:
     """A site is told from its first message; its agent trusts a gateway to let everybody use their own ticket only."""
 
-    def __init__(self, mesh: Mesh, service: ServiceDescriptor, clock: Clock, relay: Relay) -> None:
+    def __init__(self, mesh: Mesh, service: ServiceDescriptor, planes: DataPlanes, relay: Relay) -> None:
         self._mesh = mesh
         self._relay = relay
-        self._clock = clock
+        self._planes = planes
         self._methods = {f"{service.full_name}/{method.name}": method for method in service.methods}
-        self._places: dict[str, tuple[str, float]] = {}
 
     async def unary(self, method: str, request: bytes, call: Call) -> bytes:
         """One request, one answer."""
@@ -55,7 +50,7 @@ class SiteForwarder:
         described = self._methods[method]
         first = await anext(requests, b"")
         site = site_of(described, first, call.principal)
-        place = await self._place_of(site)
+        place = await self._planes.place_of(site)
         if place == RELAY:
             messages = _chained(first, requests) if described.client_streaming else _once(first)
             relayed = self._relayed(site, method, first, messages, call)
@@ -94,19 +89,6 @@ class SiteForwarder:
                 answer = joining.add(frame.content, whole=frame.whole)
                 if answer is not None:
                     yield answer
-
-    async def _place_of(self, site: str) -> str:
-        address, until = self._places.get(site, ("", 0.0))
-        if until < self._clock.monotonic():
-            found = await self._mesh.registry.GetSite(GetSiteRequest(name=site))
-            address = found.data_endpoint
-            if len(self._places) >= SITES_MAX:
-                self._places.clear()
-            self._places[site] = address, self._clock.monotonic() + PLACE_S
-        if not address:
-            message = f"{site} has no data plane"
-            raise FailedPrecondition("SITE_NOT_REACHABLE", message, site=site)
-        return address
 
 
 def site_of(method: MethodDescriptor, first: bytes, principal: str) -> str:

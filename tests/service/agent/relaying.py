@@ -22,6 +22,7 @@ from suanmesh_chassis.revocations import Refused
 from suanmesh_chassis.service_server import ServiceServer, serve_alone
 from suanmesh_chassis.testing import NODE, LoopbackNode
 from suanmesh_gateway.contracts import RELAYED, SITES
+from suanmesh_gateway.data_planes import DataPlanes
 from suanmesh_gateway.relay import Relay
 from suanmesh_gateway.relay_service import RelayService
 from suanmesh_gateway.site_forwarder import SiteForwarder
@@ -59,9 +60,10 @@ class RelayGateway:
         self.relay = Relay()
         self._server = ServiceServer(self._process)
         mesh = self.node.mesh("", caller=service_id(NODE, "gateway"), resolver=_Behind(self))
+        sites = SiteForwarder(mesh, SITES, DataPlanes(mesh, self.node.clock), self.relay)
         parts: list[Served | Forwarded] = [
             Served(RELAYED, RelayService(self.relay), relays=True),
-            Forwarded(SITES, SiteForwarder(mesh, SITES, self.node.clock, self.relay), reads_ahead=True),
+            Forwarded(SITES, sites, reads_ahead=True),
             only(_Registry(), REGISTRY),
         ]
         await self._server.place(parts)

@@ -25,6 +25,7 @@ from suanmesh_chassis.identity import agent_id, caller_of, service_id, user_id
 from suanmesh_chassis.keyring import FixedKeys
 from suanmesh_chassis.testing import NODE, OPERATOR, USER, LoopbackNode
 from suanmesh_gateway.contracts import OTLP, OTLP_SEMANTICS, OWN, RELAYED
+from suanmesh_gateway.data_planes import DataPlanes
 from suanmesh_gateway.forwarder import Forwarder
 from suanmesh_gateway.relay import Relay
 from suanmesh_gateway.relay_service import RelayService
@@ -115,7 +116,7 @@ async def town(tmp_path: Path) -> AsyncIterator[Town]:
         forwarder = Forwarder(mesh, Minter(gateway.signer, clock), [REGISTRY, SCHEDULER, ACCOUNTING])
         traces = TraceStore(tmp_path / "traces.sqlite", trace_spans_max=100)
         parts: list[Served | Forwarded] = [
-            Served(OWN, GatewayService(traces, mesh)),
+            Served(OWN, GatewayService(traces, mesh, DataPlanes(mesh, clock), "")),
             Served(OTLP, TraceReceiver(traces), OTLP_SEMANTICS),
             Served(RELAYED, RelayService(Relay()), relays=True),
             Forwarded(REGISTRY, forwarder),

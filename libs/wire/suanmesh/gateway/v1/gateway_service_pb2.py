@@ -27,13 +27,17 @@ from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__
 from suanmesh.type.v1 import semantics_pb2 as suanmesh_dot_type_dot_v1_dot_semantics__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)suanmesh/gateway/v1/gateway_service.proto\x12\x13suanmesh.gateway.v1\x1a\x1fsuanmesh/gateway/v1/trace.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a suanmesh/type/v1/semantics.proto\"\x15\n\x13ListGatewaysRequest\"?\n\x14ListGatewaysResponse\x12\'\n\taddresses\x18\x01 \x03(\tB\t\xc8\xda\x18\x80\x03\xd0\xda\x18@R\taddresses\":\n\x15\x43heckDataPlaneRequest\x12!\n\x08\x65ndpoint\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x04R\x08\x65ndpoint\"2\n\x16\x43heckDataPlaneResponse\x12\x18\n\x07reached\x18\x01 \x01(\x08R\x07reached\",\n\x0fGetTraceRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"Z\n\x11ListTracesRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12(\n\npage_token\x18\x02 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\tpageToken\"\x85\x01\n\x12ListTracesResponse\x12@\n\x06traces\x18\x01 \x03(\x0b\x32!.suanmesh.gateway.v1.TraceSummaryB\x05\xd0\xda\x18\xe8\x07R\x06traces\x12-\n\x0fnext_page_token\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken2\xd4\x03\n\x0eGatewayService\x12^\n\x08GetTrace\x12$.suanmesh.gateway.v1.GetTraceRequest\x1a\x1a.suanmesh.gateway.v1.Trace\"\x10\xaa\xd4\x18\x0c\n\x02\x02\x03\x10\x01\x18\x01 \x02(\x01\x12n\n\nListTraces\x12&.suanmesh.gateway.v1.ListTracesRequest\x1a\'.suanmesh.gateway.v1.ListTracesResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x03\x10\x01\x18\x01 \x01(\x01\x12z\n\x0e\x43heckDataPlane\x12*.suanmesh.gateway.v1.CheckDataPlaneRequest\x1a+.suanmesh.gateway.v1.CheckDataPlaneResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x04\x10\x01\x18\x01 \x01(\x01\x12v\n\x0cListGateways\x12(.suanmesh.gateway.v1.ListGatewaysRequest\x1a).suanmesh.gateway.v1.ListGatewaysResponse\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x04\x10\x01\x18\x01 \x01(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)suanmesh/gateway/v1/gateway_service.proto\x12\x13suanmesh.gateway.v1\x1a\x1fsuanmesh/gateway/v1/trace.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a suanmesh/type/v1/semantics.proto\"3\n\x16LocateDataPlaneRequest\x12\x19\n\x04site\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\"<\n\x17LocateDataPlaneResponse\x12!\n\x08\x65ndpoint\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x04R\x08\x65ndpoint\"\x15\n\x13ListGatewaysRequest\"?\n\x14ListGatewaysResponse\x12\'\n\taddresses\x18\x01 \x03(\tB\t\xc8\xda\x18\x80\x03\xd0\xda\x18@R\taddresses\":\n\x15\x43heckDataPlaneRequest\x12!\n\x08\x65ndpoint\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x04R\x08\x65ndpoint\"2\n\x16\x43heckDataPlaneResponse\x12\x18\n\x07reached\x18\x01 \x01(\x08R\x07reached\",\n\x0fGetTraceRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"Z\n\x11ListTracesRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12(\n\npage_token\x18\x02 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\tpageToken\"\x85\x01\n\x12ListTracesResponse\x12@\n\x06traces\x18\x01 \x03(\x0b\x32!.suanmesh.gateway.v1.TraceSummaryB\x05\xd0\xda\x18\xe8\x07R\x06traces\x12-\n\x0fnext_page_token\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken2\xd5\x04\n\x0eGatewayService\x12^\n\x08GetTrace\x12$.suanmesh.gateway.v1.GetTraceRequest\x1a\x1a.suanmesh.gateway.v1.Trace\"\x10\xaa\xd4\x18\x0c\n\x02\x02\x03\x10\x01\x18\x01 \x02(\x01\x12n\n\nListTraces\x12&.suanmesh.gateway.v1.ListTracesRequest\x1a\'.suanmesh.gateway.v1.ListTracesResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x03\x10\x01\x18\x01 \x01(\x01\x12z\n\x0e\x43heckDataPlane\x12*.suanmesh.gateway.v1.CheckDataPlaneRequest\x1a+.suanmesh.gateway.v1.CheckDataPlaneResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x04\x10\x01\x18\x01 \x01(\x01\x12\x7f\n\x0fLocateDataPlane\x12+.suanmesh.gateway.v1.LocateDataPlaneRequest\x1a,.suanmesh.gateway.v1.LocateDataPlaneResponse\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x01(\x01\x12v\n\x0cListGateways\x12(.suanmesh.gateway.v1.ListGatewaysRequest\x1a).suanmesh.gateway.v1.ListGatewaysResponse\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x04\x10\x01\x18\x01 \x01(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suanmesh.gateway.v1.gateway_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_LOCATEDATAPLANEREQUEST'].fields_by_name['site']._loaded_options = None
+  _globals['_LOCATEDATAPLANEREQUEST'].fields_by_name['site']._serialized_options = b'\310\332\030\200\002'
+  _globals['_LOCATEDATAPLANERESPONSE'].fields_by_name['endpoint']._loaded_options = None
+  _globals['_LOCATEDATAPLANERESPONSE'].fields_by_name['endpoint']._serialized_options = b'\310\332\030\200\004'
   _globals['_LISTGATEWAYSRESPONSE'].fields_by_name['addresses']._loaded_options = None
   _globals['_LISTGATEWAYSRESPONSE'].fields_by_name['addresses']._serialized_options = b'\310\332\030\200\003\320\332\030@'
   _globals['_CHECKDATAPLANEREQUEST'].fields_by_name['endpoint']._loaded_options = None
@@ -52,22 +56,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GATEWAYSERVICE'].methods_by_name['ListTraces']._serialized_options = b'\252\324\030\013\n\001\003\020\001\030\001 \001(\001'
   _globals['_GATEWAYSERVICE'].methods_by_name['CheckDataPlane']._loaded_options = None
   _globals['_GATEWAYSERVICE'].methods_by_name['CheckDataPlane']._serialized_options = b'\252\324\030\013\n\001\004\020\001\030\001 \001(\001'
+  _globals['_GATEWAYSERVICE'].methods_by_name['LocateDataPlane']._loaded_options = None
+  _globals['_GATEWAYSERVICE'].methods_by_name['LocateDataPlane']._serialized_options = b'\252\324\030\r\n\003\002\003\005\020\001\030\001 \001(\001'
   _globals['_GATEWAYSERVICE'].methods_by_name['ListGateways']._loaded_options = None
   _globals['_GATEWAYSERVICE'].methods_by_name['ListGateways']._serialized_options = b'\252\324\030\r\n\003\002\003\004\020\001\030\001 \001(\001'
-  _globals['_LISTGATEWAYSREQUEST']._serialized_start=164
-  _globals['_LISTGATEWAYSREQUEST']._serialized_end=185
-  _globals['_LISTGATEWAYSRESPONSE']._serialized_start=187
-  _globals['_LISTGATEWAYSRESPONSE']._serialized_end=250
-  _globals['_CHECKDATAPLANEREQUEST']._serialized_start=252
-  _globals['_CHECKDATAPLANEREQUEST']._serialized_end=310
-  _globals['_CHECKDATAPLANERESPONSE']._serialized_start=312
-  _globals['_CHECKDATAPLANERESPONSE']._serialized_end=362
-  _globals['_GETTRACEREQUEST']._serialized_start=364
-  _globals['_GETTRACEREQUEST']._serialized_end=408
-  _globals['_LISTTRACESREQUEST']._serialized_start=410
-  _globals['_LISTTRACESREQUEST']._serialized_end=500
-  _globals['_LISTTRACESRESPONSE']._serialized_start=503
-  _globals['_LISTTRACESRESPONSE']._serialized_end=636
-  _globals['_GATEWAYSERVICE']._serialized_start=639
-  _globals['_GATEWAYSERVICE']._serialized_end=1107
+  _globals['_LOCATEDATAPLANEREQUEST']._serialized_start=164
+  _globals['_LOCATEDATAPLANEREQUEST']._serialized_end=215
+  _globals['_LOCATEDATAPLANERESPONSE']._serialized_start=217
+  _globals['_LOCATEDATAPLANERESPONSE']._serialized_end=277
+  _globals['_LISTGATEWAYSREQUEST']._serialized_start=279
+  _globals['_LISTGATEWAYSREQUEST']._serialized_end=300
+  _globals['_LISTGATEWAYSRESPONSE']._serialized_start=302
+  _globals['_LISTGATEWAYSRESPONSE']._serialized_end=365
+  _globals['_CHECKDATAPLANEREQUEST']._serialized_start=367
+  _globals['_CHECKDATAPLANEREQUEST']._serialized_end=425
+  _globals['_CHECKDATAPLANERESPONSE']._serialized_start=427
+  _globals['_CHECKDATAPLANERESPONSE']._serialized_end=477
+  _globals['_GETTRACEREQUEST']._serialized_start=479
+  _globals['_GETTRACEREQUEST']._serialized_end=523
+  _globals['_LISTTRACESREQUEST']._serialized_start=525
+  _globals['_LISTTRACESREQUEST']._serialized_end=615
+  _globals['_LISTTRACESRESPONSE']._serialized_start=618
+  _globals['_LISTTRACESRESPONSE']._serialized_end=751
+  _globals['_GATEWAYSERVICE']._serialized_start=754
+  _globals['_GATEWAYSERVICE']._serialized_end=1351
 # @@protoc_insertion_point(module_scope)

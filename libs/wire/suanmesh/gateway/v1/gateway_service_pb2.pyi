@@ -22,6 +22,46 @@ else:
 DESCRIPTOR: descriptor.FileDescriptor
 
 @typing.final
+class LocateDataPlaneRequest(message.Message):
+    """Request of LocateDataPlane."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    SITE_FIELD_NUMBER: builtins.int
+    site: builtins.str
+    """`sites/{site}`."""
+    def __init__(
+        self,
+        *,
+        site: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["site", b"site"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class LocateDataPlaneResponse(message.Message):
+    """Answer of LocateDataPlane."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ENDPOINT_FIELD_NUMBER: builtins.int
+    endpoint: builtins.str
+    """`host:port`; empty where this gateway passes no connections to that site through, but calls alone."""
+    def __init__(
+        self,
+        *,
+        endpoint: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["endpoint", b"endpoint"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class ListGatewaysRequest(message.Message):
     """Request of ListGateways."""
 

@@ -51,6 +51,11 @@ class GatewayServiceStub(object):
                 request_serializer=suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.CheckDataPlaneRequest.SerializeToString,
                 response_deserializer=suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.CheckDataPlaneResponse.FromString,
                 _registered_method=True)
+        self.LocateDataPlane = channel.unary_unary(
+                '/suanmesh.gateway.v1.GatewayService/LocateDataPlane',
+                request_serializer=suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.LocateDataPlaneRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.LocateDataPlaneResponse.FromString,
+                _registered_method=True)
         self.ListGateways = channel.unary_unary(
                 '/suanmesh.gateway.v1.GatewayService/ListGateways',
                 request_serializer=suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.ListGatewaysRequest.SerializeToString,
@@ -87,6 +92,19 @@ class GatewayServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LocateDataPlane(self, request, context):
+        """Tells where calls to a site's data plane are passed through, connection by connection: TLS is between the caller and
+        the site's agent, whose server name is `agent.{site}.{node}.suanmesh`. The call itself has to be tried: what lies
+        between may let nobody through.
+
+        Errors:
+        * `NOT_FOUND` (`SITE_UNKNOWN`).
+        * `FAILED_PRECONDITION` (`SITE_NOT_REACHABLE`): the site has no data plane.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListGateways(self, request, context):
         """Lists the gateways of the node as they say that they are reached, so that callers know those that came later.
         """
@@ -111,6 +129,11 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.CheckDataPlane,
                     request_deserializer=suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.CheckDataPlaneRequest.FromString,
                     response_serializer=suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.CheckDataPlaneResponse.SerializeToString,
+            ),
+            'LocateDataPlane': grpc.unary_unary_rpc_method_handler(
+                    servicer.LocateDataPlane,
+                    request_deserializer=suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.LocateDataPlaneRequest.FromString,
+                    response_serializer=suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.LocateDataPlaneResponse.SerializeToString,
             ),
             'ListGateways': grpc.unary_unary_rpc_method_handler(
                     servicer.ListGateways,
@@ -200,6 +223,33 @@ class GatewayService(object):
             '/suanmesh.gateway.v1.GatewayService/CheckDataPlane',
             suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.CheckDataPlaneRequest.SerializeToString,
             suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.CheckDataPlaneResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LocateDataPlane(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.gateway.v1.GatewayService/LocateDataPlane',
+            suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.LocateDataPlaneRequest.SerializeToString,
+            suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.LocateDataPlaneResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -31,6 +31,15 @@ class GatewayServiceStub:
     """Tries whether the data plane of the calling agent's site is reached from here, as it will be for logs and users'
     data. Only a server that shows the agent's own certificate counts: the answer tells nothing of any other.
     """
+    LocateDataPlane: aio.UnaryUnaryMultiCallable[gateway_service_pb2.LocateDataPlaneRequest, gateway_service_pb2.LocateDataPlaneResponse]
+    """Tells where calls to a site's data plane are passed through, connection by connection: TLS is between the caller and
+    the site's agent, whose server name is `agent.{site}.{node}.suanmesh`. The call itself has to be tried: what lies
+    between may let nobody through.
+
+    Errors:
+      * `NOT_FOUND` (`SITE_UNKNOWN`).
+      * `FAILED_PRECONDITION` (`SITE_NOT_REACHABLE`): the site has no data plane.
+    """
     ListGateways: aio.UnaryUnaryMultiCallable[gateway_service_pb2.ListGatewaysRequest, gateway_service_pb2.ListGatewaysResponse]
     """Lists the gateways of the node as they say that they are reached, so that callers know those that came later."""
 
@@ -65,6 +74,21 @@ class GatewayServiceServicer(metaclass=abc_1.ABCMeta):
     ) -> abc.Awaitable[gateway_service_pb2.CheckDataPlaneResponse]:
         """Tries whether the data plane of the calling agent's site is reached from here, as it will be for logs and users'
         data. Only a server that shows the agent's own certificate counts: the answer tells nothing of any other.
+        """
+
+    @abc_1.abstractmethod
+    def LocateDataPlane(
+        self,
+        request: gateway_service_pb2.LocateDataPlaneRequest,
+        context: aio.ServicerContext[gateway_service_pb2.LocateDataPlaneRequest, abc.Awaitable[gateway_service_pb2.LocateDataPlaneResponse]],
+    ) -> abc.Awaitable[gateway_service_pb2.LocateDataPlaneResponse]:
+        """Tells where calls to a site's data plane are passed through, connection by connection: TLS is between the caller and
+        the site's agent, whose server name is `agent.{site}.{node}.suanmesh`. The call itself has to be tried: what lies
+        between may let nobody through.
+
+        Errors:
+          * `NOT_FOUND` (`SITE_UNKNOWN`).
+          * `FAILED_PRECONDITION` (`SITE_NOT_REACHABLE`): the site has no data plane.
         """
 
     @abc_1.abstractmethod
