@@ -33,6 +33,14 @@ def value_of(parameter: job_pb2.Parameter, index: int) -> str:
     return parameter.values[turn % len(parameter.values)]
 
 
+def spelled_out(parameters: Sequence[job_pb2.Parameter], count: int) -> list[job_pb2.Parameter]:
+    """The same with one value for each of `count` tasks, as those read who know neither `each` nor `range`."""
+    return [
+        job_pb2.Parameter(name=each.name, values=[value_of(each, index) for index in range(count)])
+        for each in parameters
+    ]
+
+
 def parameter_of(name: str, values: Sequence[str]) -> job_pb2.Parameter:
     """The parameter in which each task, in their order, has that one of `values`; at least one."""
     each = _run(values)

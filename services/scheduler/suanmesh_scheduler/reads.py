@@ -150,7 +150,7 @@ class SchedulerReads:
             raise PermissionDenied("NOT_OWNER", message, name=request.site)
         with self._placements.following() as changed:
             live = [
-                held.message
+                wire.told_to_site(held.message)
                 for held in self._placements.values()
                 if held.message.site == call.site
                 and (not held.message.HasField("end_time") or self._waits_for(held.message))
@@ -159,7 +159,8 @@ class SchedulerReads:
             while True:
                 await changed.some()
                 news = [self._placements.get(name) for name in changed.take_many(TOLD_MAX)]
-                own = [held.message for held in news if held is not None and held.message.site == call.site]
+                told = (held.message for held in news if held is not None and held.message.site == call.site)
+                own = [wire.told_to_site(each) for each in told]
                 if own:
                     yield pb.WatchPlacementsResponse(placements=own)
 

@@ -18,7 +18,7 @@ from suanmesh_kernel.filter_fields import Value
 from suanmesh_kernel.months import begin_of, month_of, next_month
 from suanmesh_kernel.quantities import total
 from suanmesh_kernel.reasons import NO_REASON, StateReason
-from suanmesh_scheduler.bounding import bound_job, bound_placement
+from suanmesh_scheduler.bounding import PAYLOAD_BYTES_MAX, bound_job, bound_placement
 from suanmesh_scheduler.domain.bookings import Booked
 from suanmesh_scheduler.domain.breaker import barred
 from suanmesh_scheduler.domain.job_fields import LABELS
@@ -40,10 +40,12 @@ from suanmesh_scheduler.domain.values import (
     told,
 )
 from suanmesh_scheduler.domain.waiting_queue import Precedence
+from suanmesh_sdk.parameters import spelled_out
 from suanmesh_sdk.state_reasons import facts_to, reason_from, reason_to
 from suanmesh_sdk.values import capacity_from, capacity_to, timestamp
 
 BANDWIDTH_BPS_MIN = 1_000_000
+TASKS_SPELLED_MAX = 1000
 Made = dict[int, tuple[Candidate, decision_pb2.Candidate]]
 """Messages by the identity of the candidates, which are kept beside them."""
 _JOB_STATES = {job_pb2.Job.State.Value(f"STATE_{state}"): state for state in JobState}
@@ -352,6 +354,25 @@ def _bare(decision: decision_pb2.Decision) -> decision_pb2.Decision:
 def _clear(message: Message, *fields: str) -> None:
     for field in fields:
         message.ClearField(field)
+
+
+def told_to_site(placement: placement_pb2.Placement) -> placement_pb2.Placement:
+    """As its agent is told: what its tasks differ in task by task, where that is no more than a job once had room for.
+
+    An agent of an earlier version reads no shorter form, and would run tasks without their values.
+    """
+    work = placement.work
+    count = max(1, work.count)
+    if count > TASKS_SPELLED_MAX or all(len(each.values) == count for each in work.parameters):
+        return placement
+    spelled = placement_pb2.Work(parameters=spelled_out(work.parameters, count))
+    if spelled.ByteSize() > PAYLOAD_BYTES_MAX:
+        return placement
+    told_so = placement_pb2.Placement()
+    told_so.CopyFrom(placement)
+    told_so.work.ClearField("parameters")
+    told_so.work.MergeFrom(spelled)
+    return told_so
 
 
 def site_placement_to(placement: placement_pb2.Placement) -> pb.SitePlacement:

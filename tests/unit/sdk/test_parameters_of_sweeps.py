@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suanmesh_sdk.parameters import parameter_of, value_of
+from suanmesh_sdk.parameters import parameter_of, spelled_out, value_of
 
 VALUES = st.one_of(st.sampled_from(["a", "b", "01", "-0", "1", "2", "3", "-1", "\u0663"]), st.integers().map(str))
 
@@ -17,6 +17,13 @@ def test_every_task_finds_the_value_that_was_written_for_it(values: list[str]) -
     """A task with the value of another one gives a result that nobody suspects."""
     made = parameter_of("X", values)
     assert [value_of(made, index) for index in range(len(values))] == values
+
+
+@given(st.lists(VALUES, min_size=1, max_size=24))
+def test_spelled_out_each_task_has_its_value_at_its_place(values: list[str]) -> None:
+    """Agents of earlier versions look there."""
+    (spelled,) = spelled_out([parameter_of("X", values)], len(values))
+    assert (list(spelled.values), spelled.each, spelled.HasField("range")) == (values, 0, False)
 
 
 @given(st.lists(st.lists(VALUES, min_size=1, max_size=5, unique=True), min_size=1, max_size=4))
