@@ -137,7 +137,7 @@ def _hold(number: int, state: HoldState) -> dict[str, object]:
 def _charge(job: str) -> dict[str, object]:
     return {
         "account": "accounts/a", "job": job, "site": "sites/a", "meter": 1, "amount_micros": 1, "waived_micros": 0,
-        "create_us": 1, "document": b"",
+        "create_us": 1, "dataset": "", "document": b"",
     }  # fmt: skip
 
 
@@ -152,5 +152,5 @@ def _usage(number: int) -> dict[str, object]:
 def _charged(account: str, create_us: int) -> dict[str, object]:
     return {
         "account": account, "job": f"jobs/{create_us}", "site": "sites/a", "meter": 1, "amount_micros": 1,
-        "waived_micros": 0, "create_us": create_us, "document": b"",
+        "waived_micros": 0, "create_us": create_us, "dataset": "", "document": b"",
     }  # fmt: skip
