@@ -21,7 +21,7 @@ SET_BY_SERVICE = frozenset(
     {"party", "state", "state_reason", "history", "decision", "placement", "output_datasets", "trace_id"}
     | {"attempt", "refused_by", "cancel_requested", "create_time", "end_time", "etag"}
 )
-SIGNED = frozenset({"priority"})
+SIGNED = frozenset({"priority", "first", "step"})
 UNITS_BY_SUFFIX = {
     "_bytes": units.BYTES,
     "_bps": units.RATES,

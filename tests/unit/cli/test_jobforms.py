@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from suanmesh.scheduler.v1.job_pb2 import Job, TaskSpec
@@ -129,7 +129,9 @@ def test_money_is_exact(micros: int) -> None:
     assert units.times(f"{micros // 10**6}.{micros % 10**6:06d}", 10**6) == micros
 
 
-@given(st.lists(st.lists(st.integers(0, 99), min_size=1, max_size=4), min_size=1, max_size=3))
+@given(st.lists(st.lists(st.integers(-99, 99), min_size=1, max_size=4), min_size=1, max_size=3))
+@example([[-1, 0, 1]])
+@example([[3, 2, 1]])
 def test_a_sweep_is_every_combination_once(axes: list[list[int]]) -> None:
     """A combination that is missing is noticed when the paper is written."""
     names = ["a", "b", "c"][: len(axes)]
@@ -139,6 +141,15 @@ def test_a_sweep_is_every_combination_once(axes: list[list[int]]) -> None:
     assert [parameter.name.lower() for parameter in task.parameters] == names
     assert list(zip(*columns, strict=True)) == [tuple(map(str, each)) for each in itertools.product(*axes)]
     assert task.count == len(columns[0])
+
+
+@pytest.mark.parametrize(
+    ("given", "values"), [("3..1", "3 2 1"), ("-1..1", "-1 0 1"), ("10..0..5", "10 5 0"), ("-1..-3", "-1 -2 -3")]
+)
+def test_a_range_goes_down_and_below_nothing_too(given: str, values: str) -> None:
+    """Learning rates are swept by their exponents."""
+    task = _task_of(f"array: {{exponent: {given}}}")
+    assert [value_of(task.parameters[0], index) for index in range(task.count)] == values.split()
 
 
 def _task_of(text: str) -> TaskSpec:
