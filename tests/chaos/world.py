@@ -25,7 +25,7 @@ from suanmesh_local.control_plane import metrics_port
 from suanmesh_local.etcd import EtcdServer, peer_url
 from suanmesh_local.identities import AREAS
 from suanmesh_local.node import NODE, Node
-from suanmesh_local.ports import kept_ports
+from suanmesh_local.ports import PASSTHROUGH, kept_ports
 from suanmesh_local.processes import Process
 from suanmesh_local.prometheus_files import LISTEN
 from suanmesh_sdk import Mesh
@@ -171,7 +171,9 @@ class ChaosNode(Node):
         names = self._proxied()
         own = [f"via-{target}-of-{source}" for source, target in self._own()]
         metrics = map(metrics_port, names)
-        return kept_ports(self.folder / "ports.json", [*names, *(f"via-{name}" for name in names), *own, *metrics])
+        return kept_ports(
+            self.folder / "ports.json", [*names, *(f"via-{name}" for name in names), *own, PASSTHROUGH, *metrics]
+        )
 
     def _etcd(self) -> list[EtcdServer]:
         via = {name: self.ports[f"via-{name}-peer"] for name in self._members}

@@ -14,6 +14,7 @@ from cryptography import x509
 
 from suanmesh_local.identities import rotate_authority
 from suanmesh_local.node import Node
+from suanmesh_local.tending import Tender
 from suanmesh_local.traffic import Traffic
 
 pytestmark = pytest.mark.mesh
@@ -90,9 +91,9 @@ async def _used(node: Node, overlap: timedelta, seconds: float) -> Traffic:
         traffic = Traffic(user, operator, pace_s=PACE_S)
         rotate_authority(node.identities, overlap)
         if len(node.etcd) == 1:
-            await node.tend()
+            await Tender(node).tend()
         async with traffic.flowing():
-            await node.tend()
+            await Tender(node).tend()
             before = shown_by(node)
             await asyncio.sleep(seconds)
             await until_renewed(node, before)

@@ -152,13 +152,19 @@ def test_a_task_does_not_outlive_a_node_whose_agent_was_killed(dev: Dev, tmp_pat
     _nothing_left(dev, tmp_path)
 
 
+def _own_terminal() -> None:
+    """Tests may have been begun by nohup, which a terminal's own programs were not."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 def test_a_closed_terminal_ends_the_node(tmp_path: Path) -> None:
     """Whoever closes the window believes that what ran in it has ended."""
     terminal, inside = os.openpty()
     command = [str(SUAN), "dev", "--sites", "1", "--data-dir", str(tmp_path / "dev")]
     process = subprocess.Popen(
         command, cwd=tmp_path, stdin=inside, stdout=inside, stderr=inside, start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - how a terminal becomes its own
+        preexec_fn=_own_terminal,  # noqa: PLW1509 - how a terminal becomes its own
     )  # fmt: skip
     os.close(inside)
     said = b""
