@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
+import json
 import subprocess
 import sys
 import uuid
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -191,6 +190,20 @@ except RuntimeError as fault:
     assert passed_on.startswith("1.2.3, ")
 
 
+def test_what_ray_prints_is_no_answer() -> None:
+    """It tells on standard output when a worker has died: whoever asked next would be answered by that."""
+    program = """
+import os
+from suanmesh_agent.engines.ray.client import speaker
+say = speaker()
+print("a worker died", flush=True)
+os.write(1, b"from a library in C")
+say({"answer": 1})
+"""
+    said = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    assert json.loads(said.stdout) == {"answer": 1}
+
+
 async def _refused(access: RayAccess) -> str:
     ray = Ray(access, "test")
     try:
@@ -203,8 +216,9 @@ async def _refused(access: RayAccess) -> str:
 
 def _kill_what_asks(rays: LocalRay) -> None:
     for child in psutil.Process().children():
-        if client.__file__ in child.cmdline() and rays.address in child.cmdline():
-            os.kill(child.pid, signal.SIGKILL)
+        with suppress(psutil.Error):  # another child has ended meanwhile
+            if client.__file__ in child.cmdline() and rays.address in child.cmdline():
+                child.kill()
 
 
 def _runs_shim(process: psutil.Process) -> bool:

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
+Say = Callable[[dict[str, Any]], None]
 REACH_S = 5.0
 ANSWER_S = 10.0
 KEEPER = "keeper-1"
@@ -37,16 +38,17 @@ _TOLD = ("PATH", "LANG", "LD_LIBRARY_PATH")
 def main() -> int:
     """Answer until nobody asks any more, or Ray fails: a client may be one of a cluster that has gone, and not know."""
     address, namespace = sys.argv[1:3]
+    say = speaker()
     lines: SimpleQueue[str] = SimpleQueue()
     threading.Thread(target=_read, args=(lines,), daemon=True).start()
-    threading.Thread(target=_watch_for_denial, args=(_own_warnings(),), daemon=True).start()
+    threading.Thread(target=_watch_for_denial, args=(_own_warnings(), say), daemon=True).start()
     try:
         site = _connected(address, namespace)
-        _say({"answer": ""})
+        say({"answer": ""})
         while True:
-            _say({"answer": site.answer(json.loads(lines.get()))})
+            say({"answer": site.answer(json.loads(lines.get()))})
     except Failure as failure:
-        _say({"failure": failure.code, "said": failure.said})
+        say({"failure": failure.code, "said": failure.said})
     return 1
 
 
@@ -65,26 +67,34 @@ def _read(lines: SimpleQueue[str]) -> None:
     os._exit(0)
 
 
+def speaker() -> Say:
+    """What answers: nothing else is written to what was standard output, where Ray prints what befalls it."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+
+    def say(words: dict[str, Any]) -> None:
+        answers.write(json.dumps(words) + "\n")
+        answers.flush()
+
+    return say
+
+
 def _own_warnings() -> int:
-    """Where what this process writes to its standard error is read from now on."""
+    """Where what this process writes to its standard error and output is read from now on."""
     reader, writer = os.pipe()
-    os.dup2(writer, 2)
+    for each in (1, 2):
+        os.dup2(writer, each)
     os.close(writer)
     return reader
 
 
-def _watch_for_denial(warnings: int) -> None:
+def _watch_for_denial(warnings: int, say: Say) -> None:
     """A cluster that wants another token is asked for it 20 times, and only these warnings tell it from a dead one."""
     with os.fdopen(warnings, errors="replace") as lines:
         for line in lines:
             if _DENIAL in line:
-                _say({"failure": "RAY_DENIED", "said": line.rpartition(_DENIAL)[2].strip(": \n")})
+                say({"failure": "RAY_DENIED", "said": line.rpartition(_DENIAL)[2].strip(": \n")})
                 os._exit(1)
-
-
-def _say(words: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(words) + "\n")
-    sys.stdout.flush()
 
 
 def _short(fault: BaseException) -> str:
