@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import tarfile
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,12 +15,22 @@ from suanmesh_local.node import Node
 
 pytestmark = pytest.mark.mesh
 
+ANSWERED_S_MAX = 120.0
+
+
+def seen(node: Node, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """What is told of a node once all its processes have answered: of one that is too busy that is told."""
+    until = time.monotonic() + ANSWERED_S_MAX
+    while True:
+        assert status_of(["top", str(node.folder), "--once", "-o", "json"], {}) == 0
+        told: dict[str, Any] = json.loads(capsys.readouterr().out)
+        if time.monotonic() > until or all(row["state"] == "ready" for row in told["processes"]):
+            return told
+
 
 def test_a_node_is_seen_at_a_glance(node: Node, capsys: pytest.CaptureFixture[str]) -> None:
     """Who is called at night sees within seconds who runs, who leads, and which sites are heard."""
-    assert status_of(["top", str(node.folder), "--once", "-o", "json"], {}) == 0
-    told = json.loads(capsys.readouterr().out)
-
+    told = seen(node, capsys)
     processes = {row["name"]: row for row in told["processes"]}
     assert {name: row["state"] for name, row in processes.items()} == dict.fromkeys(processes, "ready")
     led = {row["area"] for row in processes.values() if row["leads"]}
@@ -31,8 +43,11 @@ def test_a_node_is_seen_at_a_glance(node: Node, capsys: pytest.CaptureFixture[st
     assert all(name in shown for name in (*processes, *(place.site for place in node.places)))
 
 
-def test_a_bundle_of_a_living_node_has_its_health_and_traces_and_none_of_its_keys(node: Node, tmp_path: Path) -> None:
+def test_a_bundle_of_a_living_node_has_its_health_and_traces_and_none_of_its_keys(
+    node: Node, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """It goes to people elsewhere."""
+    seen(node, capsys)
     out = tmp_path / "bundle.tar.gz"
     assert status_of(["support-bundle", str(node.folder), "--out", str(out)], {}) == 0
 
