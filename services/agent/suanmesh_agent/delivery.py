@@ -178,29 +178,39 @@ class Delivery:
         """
         most_bytes = disk_bytes(self._replicas.folder)
         for output in placement.work.outputs if runs else ():
-            size = 0
+            sizes = dict[TaskKey, int]()
             for key in list(runs[output.output_id]):
-                left_out, before, told = LeftOut(), size, list[str]()
+                left_out, told, size = LeftOut(), list[str](), 0
                 source = self._collected(key, output, left_out)
                 try:
-                    with closing(fitting(source, most_bytes - size, left_out)) as files:
+                    with closing(fitting(source, most_bytes - sum(sizes.values()), left_out)) as files:
                         for file in files:
                             size += file.size_bytes
                             yield 0
+                    sizes[key] = size
                 except (FolderError, OSError) as fault:  # rights taken away: this task's trouble
                     detail = str(fault if isinstance(fault, FolderError) else fault.strerror or fault)
                     runs[output.output_id].remove(key)
-                    size = before
                     many = {"task": str(key.index)} if placement.work.count > 1 else {}
                     lacks.append(StateReason("OUTPUT_INVALID", {DETAIL: detail, **many}))
                     told = [f"[output {output.output_id}: left out whole: {detail}]"]
                 told += [f"[output {output.output_id}: left out {line}]" for line in left_out.lines()]
                 if told:
                     self._engine.note(key, told)
-            if output.max_bytes and size > output.max_bytes:
-                runs[output.output_id].clear()
-                facts = {"output": output.output_id, "bytes": str(size), "max_bytes": str(output.max_bytes)}
-                lacks.append(StateReason("OUTPUT_TOO_LARGE", facts))
+            lacks += self._within_bound(output, runs, sizes)
+
+    def _within_bound(self, output: job_pb2.Output, runs: Runs, sizes: Mapping[TaskKey, int]) -> list[StateReason]:
+        """Take out of `runs` those that alone have more than the output may, or all where the others still do."""
+        size, most = sum(sizes.values()), output.max_bytes
+        if not most or size <= most:
+            return []
+        fit = {key: its for key, its in sizes.items() if its <= most}
+        runs[output.output_id][:] = fit if sum(fit.values()) <= most else ()
+        for key in sizes.keys() - runs[output.output_id]:
+            self._engine.note(key, [f"[output {output.output_id}: left out whole: {size} bytes, at most {most}]"])
+        return [
+            StateReason("OUTPUT_TOO_LARGE", {"output": output.output_id, "bytes": str(size), "max_bytes": str(most)})
+        ]
 
     def _taking_in(self, work: Work, output: job_pb2.Output, keys: Sequence[TaskKey]) -> Generator[int, None, Manifest]:
         """In steps; one placement takes in one output after the other."""

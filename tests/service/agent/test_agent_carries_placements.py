@@ -280,6 +280,24 @@ async def test_an_output_that_is_too_large_keeps_no_other_away(world: FakeSite) 
     assert world.transport.datasets["datasets/j1-result"].files == 0
 
 
+async def test_what_is_too_large_of_one_task_keeps_no_other_task_s_away(world: FakeSite) -> None:
+    """One of sixty runs that wrote too much would cost the other fifty-nine."""
+    placement = a_placement(
+        "import os; n = int(os.environ['SUANMESH_TASK_INDEX']); open('out/n', 'wb').write(bytes(1 + 1000 * (n == 1)))",
+        count=3,
+    )
+    placement.legs.add(pool="sites/a/pools/cpu").hosts.add(host="h", tasks=1)
+    placement.work.outputs[0].max_bytes = 1000
+    world.scheduler.put(placement)
+    async with world.agent():
+        report = await world.scheduler.reported(NAME, State.STATE_DELIVERING)
+    assert (report.reason.code, report.reason.facts["bytes"]) == ("OUTPUT_TOO_LARGE", "1003")
+    made = world.replicas.files(world.transport.datasets["datasets/j1-result"].digest)
+    assert {path.name for path in made.iterdir()} == {"task-0", "task-2"}
+    log = world.replicas.files(world.transport.datasets["datasets/j1-log"].digest)
+    assert "[output result: left out whole: " in (log / "task-1.log").read_text()
+
+
 @pytest.mark.parametrize(("size", "end"), [(1000, State.STATE_DELIVERING), (1001, State.STATE_FAILED)])
 async def test_a_result_keeps_to_the_bound_its_way_was_priced_by(world: FakeSite, size: int, end: int) -> None:
     """What is larger than was reckoned with would be moved at a cost nobody has held."""
