@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from suanmesh_chassis.settings import Common
+from suanmesh_gateway.settings import GatewaySettings
 
 ROOT = Path(__file__).resolve().parents[2]
 AREAS = ("accounting", "gateway", "network-orchestrator", "registry", "scheduler", "transport")
@@ -34,6 +35,12 @@ def rendered() -> list[dict[str, Any]]:
 def of_kind(rendered: list[dict[str, Any]], kind: str) -> dict[str, dict[str, Any]]:
     """The objects of a kind by name."""
     return {each["metadata"]["name"]: each for each in rendered if each["kind"] == kind}
+
+
+def shared_settings(rendered: list[dict[str, Any]]) -> dict[str, str]:
+    """What every process is told in its environment."""
+    (found,) = (each["data"] for name, each in of_kind(rendered, "ConfigMap").items() if name.startswith("suanmesh-"))
+    return dict(found)
 
 
 def test_every_object_is_of_the_schema(rendered: list[dict[str, Any]]) -> None:
@@ -67,7 +74,7 @@ def test_every_service_runs_twice_and_is_guarded(rendered: list[dict[str, Any]])
 def test_what_they_start_and_set_is_there(rendered: list[dict[str, Any]]) -> None:
     """A variable that no process reads is a wish that nobody hears."""
     programs = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-    (shared,) = of_kind(rendered, "ConfigMap").values()
+    shared = shared_settings(rendered)
     for name, deployment in of_kind(rendered, "Deployment").items():
         (container,) = deployment["spec"]["template"]["spec"]["containers"]
         area = name.replace("-", "_")
@@ -77,7 +84,26 @@ def test_what_they_start_and_set_is_there(rendered: list[dict[str, Any]]) -> Non
             if isinstance(each, type) and dataclasses.is_dataclass(each):
                 known |= {f"SUANMESH_{area.upper()}_{field.name.upper()}" for field in dataclasses.fields(each)}
         assert container["command"][0] in programs
-        assert {each["name"] for each in container["env"]} | set(shared["data"]) - {"GRPC_EXPERIMENTS"} <= known
+        assert {each["name"] for each in container["env"]} | set(shared) - {"GRPC_EXPERIMENTS"} <= known
+
+
+def test_the_gateway_passes_data_through(rendered: list[dict[str, Any]]) -> None:
+    """Where one of the ports is shut, users' data goes by the dear way, and nobody is told."""
+    pod = of_kind(rendered, "Deployment")["gateway"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    told = {each["name"]: each for each in container["env"]}
+    listen = told["SUANMESH_GATEWAY_PASSTHROUGH_LISTEN"]["value"]
+    kept = told["SUANMESH_GATEWAY_PASSTHROUGH_ADVERTISE"]["valueFrom"]["configMapKeyRef"]
+    advertise = of_kind(rendered, "ConfigMap")[kept["name"]]["data"][kept["key"]]
+    GatewaySettings(passthrough_listen=listen, passthrough_advertise=advertise)  # it refuses what nobody could reach
+    ports = {each["name"]: each["containerPort"] for each in container["ports"]}
+    assert listen == f"0.0.0.0:{ports['passthrough']}"
+    served = of_kind(rendered, "Service")["gateway"]["spec"]["ports"]
+    assert {(each["port"], each["targetPort"]) for each in served} == {
+        (ports[name], name) for name in ("grpc", "passthrough")
+    }
+    (ingress,) = of_kind(rendered, "NetworkPolicy")["gateway"]["spec"]["ingress"]
+    assert {each["port"] for each in ingress["ports"]} == {"grpc", "passthrough"}
 
 
 def test_a_sites_agent_has_the_least_rights() -> None:
