@@ -15,6 +15,8 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"-----BEGIN [^-]{1,80}-----.*?(?:-----END [^-]{1,80}-----|\Z)", re.DOTALL), REDACTED),
     (re.compile(r"suan-invite-[\w.~=-]+"), REDACTED),
     (re.compile(r"\bsjt\d+\.[\w.~=-]+"), REDACTED),
+    (re.compile(r"AGE-SECRET-KEY-[\w-]+", re.IGNORECASE), REDACTED),
+    (re.compile(r"(\w+://)[^/?#\s@'\",]*:[^\s\"]*@"), rf"\1{REDACTED}@"),
     (re.compile(r"(\w+://)[^/\s@'\"]+@"), rf"\1{REDACTED}@"),
     (re.compile(r"\b(bearer|basic)(\s+|%20)[\w.~+/=-]+", re.IGNORECASE), rf"\1 {REDACTED}"),
     (re.compile(rf"((?<![\w.-])[\w.-]*headers{_IS})(?:{_QUOTED}|[^\s}}]+)", re.IGNORECASE), rf"\1{REDACTED}"),

@@ -12,9 +12,11 @@ import sys
 import tarfile
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 from google.protobuf.json_format import MessageToDict
@@ -52,14 +54,20 @@ parties, users, sites, jobs, datasets, files and addresses. Look through it befo
 
 
 def main(folder: Path, out: Path | None) -> int:
-    """Write the bundle of the node in `folder`, and say where it is. Answers the exit status."""
+    """Write the bundle of the node in `folder`, and say where it is. Answers the exit status.
+
+    Raises FileExistsError where there is something at its path already, a link that leads nowhere too.
+    """
     if not (folder / "tls").is_dir():
         print(f"suan support-bundle: {folder} holds no node", file=sys.stderr)
         return 1
     now = datetime.now(UTC)
     path = out or Path(f"suanmesh-support-{now:%Y%m%dT%H%M%SZ}.tar.gz")
     try:
-        write_bundle(path, asyncio.run(gathered(folder, now)))
+        with _created(path) as file:
+            write_bundle(file, asyncio.run(gathered(folder, now)))
+    except FileExistsError:
+        raise
     except OSError as fault:
         print(f"suan support-bundle: {fault.filename}: {fault.strerror}", file=sys.stderr)
         return 1
@@ -84,10 +92,24 @@ async def gathered(folder: Path, now: datetime) -> dict[str, str]:
     return {name: redacted(text) for name, text in made.items()}
 
 
-def write_bundle(path: Path, files: Mapping[str, str]) -> None:
-    """Pack the files, for their owner alone. Raises OSError."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as opened, tarfile.open(fileobj=opened, mode="w:gz") as bundle:
+@contextmanager
+def _created(path: Path) -> Iterator[BinaryIO]:
+    """A new file for its owner alone, gone where it was not finished. Raises FileExistsError, OSError.
+
+    Often it is root who makes it, in a folder where others may lay a link for it: nothing is followed or written over.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def write_bundle(file: BinaryIO, files: Mapping[str, str]) -> None:
+    """Pack the files. Raises OSError."""
+    with tarfile.open(fileobj=file, mode="w:gz") as bundle:
         for name, text in sorted(files.items()):
             content = text.encode(errors="replace")
             member = tarfile.TarInfo(f"suanmesh-support/{name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -17,6 +18,11 @@ S = TypeVar("S")
 
 SECRET = {"secret": True}
 """`field(metadata=SECRET)`: the value is left out of the log."""
+_PASSWORDS = (
+    re.compile(r"(://[^:/?#@\s]*:)[^\s]*(?=@)"),
+    re.compile(r"([?&](?:ssl)?password=)[^&\s]*"),
+)
+"""Where a URL has one, as libpq and SQLAlchemy read it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +125,18 @@ def load(kind: type[S], prefix: str, environment: Mapping[str, str]) -> S:
 
 
 def described(settings: object) -> dict[str, str]:
-    """The settings as text, secrets left out, for the first log line."""
+    """The settings as text, secrets and passwords in URLs left out, for the first log line."""
     shown: dict[str, str] = {}
     for each in dataclasses.fields(settings):  # type: ignore[arg-type]
         value = getattr(settings, each.name)
-        shown[each.name] = "***" if each.metadata.get("secret") and value else str(value)
+        shown[each.name] = "***" if each.metadata.get("secret") and value else _shown(str(value))
     return shown
+
+
+def _shown(value: str) -> str:
+    for pattern in _PASSWORDS:
+        value = pattern.sub(r"\1***", value)
+    return value
 
 
 def _text(name: str, environment: Mapping[str, str]) -> str | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from suanmesh_cli.main import status_of
 from suanmesh_local import support
 from suanmesh_local.facts import NodeFacts
 from suanmesh_local.identities import found_identities
@@ -77,6 +78,29 @@ def test_a_bundle_tells_what_is_wrong_and_no_secret(folder: Path, tmp_path: Path
     secrets = [PASSWORD, *secrets_in(folder)]
     assert len(secrets) > 5
     assert [secret for secret in secrets if secret in told] == []
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("laid", ["file", "link", "link that leads nowhere"])
+def test_nothing_is_written_over_or_through_a_link(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], laid: str, lang: str
+) -> None:
+    """Root makes bundles, perhaps in /tmp, where another user has laid a link to a file of root's."""
+    out, theirs = tmp_path / "bundle.tar.gz", tmp_path / "theirs"
+    if laid != "link that leads nowhere":
+        theirs.write_text("kept")
+    if laid == "file":
+        theirs.rename(out)
+    else:
+        out.symlink_to(theirs)
+
+    assert status_of(["support-bundle", str(folder), "--out", str(out)], {"SUANMESH_LANG": lang}) == 2
+
+    said = capsys.readouterr()
+    assert str(out) in said.err
+    assert ("已存在" if lang == "zh" else "already") in said.err
+    assert (theirs.exists(), out.exists()) == {"file": (False, True), "link": (True, True)}.get(laid, (False, False))
+    assert not out.exists() or out.read_text() == "kept"
 
 
 def test_a_folder_without_a_node_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

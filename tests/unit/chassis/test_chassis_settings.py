@@ -72,6 +72,21 @@ def test_a_secret_comes_from_a_file_and_is_not_shown(tmp_path: Path) -> None:
     assert described(settings)["token"] == "***"
 
 
+@pytest.mark.parametrize(
+    ("database", "shown"),
+    [
+        ("postgresql://ledger:hush@db.example/ledger", "postgresql://ledger:***@db.example/ledger"),
+        ("postgresql+psycopg://ledger:hu/s@hush@db:5432/ledger", "postgresql+psycopg://ledger:***@db:5432/ledger"),
+        ("postgresql://db/ledger?password=hush&sslmode=require", "postgresql://db/ledger?password=***&sslmode=require"),
+        ("postgresql://ledger@db.example:5432/ledger", "postgresql://ledger@db.example:5432/ledger"),
+        ("sqlite:////var/lib/suanmesh/ledger.sqlite", "sqlite:////var/lib/suanmesh/ledger.sqlite"),
+    ],
+)
+def test_a_password_in_a_url_is_not_shown_and_the_rest_is(database: str, shown: str) -> None:
+    """Logs go to whoever collects them, and the ledger's password would with them; where it lies helps on call."""
+    assert described(load(Sample, "X_", {"X_NEEDED": database}))["needed"] == shown
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """An empty secret in the place of a missing one lets everybody in or nobody."""
     with pytest.raises(InvalidArgument) as caught:

@@ -16,6 +16,10 @@ letters = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 FORMS = (
     "SUANMESH_ACCOUNTING_DATABASE=postgresql://ledger:{}@db.example/ledger",
     'OTEL_EXPORTER_OTLP_HEADERS="authorization=Bearer%20{}"',
+    "SUANMESH_ACCOUNTING_DATABASE=postgresql://ledger:half/{}@db.example/ledger",
+    '{{"database": "postgresql+psycopg://ledger:half@{}@db.example:5432/ledger?sslmode=require"}}',
+    "psql postgresql://db.example/ledger?user=ledger&password={} failed",
+    "opened by AGE-SECRET-KEY-1{}",
     "OTEL_EXPORTER_OTLP_HEADERS=x-key={}",
     '{{"api_key": "{}", "event": "x"}}',
     "{{'password': '{}'}}",
@@ -61,6 +65,7 @@ def test_a_key_does_not_stay(_again: int) -> None:
         '{"event": "call served", "code": "OK", "method": "suanmesh.transport.v1.TransportService/GetTicketKey"}',
         "datasets/digits@2 af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262",
         "SUANMESH_NODE=pilot\nSUANMESH_LISTEN=127.0.0.1:7443",
+        "https://127.0.0.1:7443/v1/traces of datasets/digits@2, postgresql:///ledger and http://collector.example:4318",
     ],
 )
 def test_what_helps_stays(text: str) -> None:

@@ -46,7 +46,12 @@ def support_bundle(ctx: click.Context, folder: Path, out: Path | None) -> None:
     require_extra("server")
     from suanmesh_local import support
 
-    ctx.exit(support.main(folder, out))
+    try:
+        ctx.exit(support.main(folder, out))
+    except FileExistsError as fault:
+        path = fault.filename
+        said = f"{path} is there already, and nothing is written over: name another file by --out."
+        raise Misuse(Text(said, f"{path} 已存在，不会被覆盖：请用 --out 指定另一个文件。")) from None
 
 
 class Looks:
