@@ -15,21 +15,16 @@ import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
+from functools import wraps
+from inspect import signature
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
-from suanmesh.accounting.v1 import account_pb2, usage_pb2
-from suanmesh.registry.v1 import registry_service_pb2 as registry_pb
-from suanmesh.registry.v1 import site_pb2
-from suanmesh.scheduler.v1 import decision_pb2, job_pb2
-from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler_pb
-from suanmesh.transport.v1 import dataset_pb2
-from suanmesh_client import client, jobs
+from suanmesh.scheduler.v1 import job_pb2
+from suanmesh_client import client, datasets, jobs, money, sites
 from suanmesh_client.descriptions import Input, Job, Output, Retry, Secret, Setup, sweep
 from suanmesh_kernel.refusals import Refusal
-from suanmesh_sdk.data import Brought, Existing, Progress
 
 __all__ = [
     "Client",
@@ -47,6 +42,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+B = TypeVar("B")
+P = ParamSpec("P")
 
 
 class Loop:
@@ -109,15 +106,17 @@ class Client:
         except BaseException:
             self.loop.close()
             raise
-        self.jobs = Jobs(self)
-        self.data = Datasets(self)
-        self.money = Money(self)
-        self.sites = Sites(self)
+        self.jobs = Jobs(self.loop, self.behind.jobs)
+        self.data = Datasets(self.loop, self.behind.data)
+        self.money = Money(self.loop, self.behind.money)
+        self.sites = Sites(self.loop, self.behind.sites)
 
     def close(self) -> None:
         """Close every connection."""
-        self.loop.run(self._opened.__aexit__(None, None, None))
-        self.loop.close()
+        try:
+            self.loop.run(self._opened.__aexit__(None, None, None))
+        finally:
+            self.loop.close()
 
     def __enter__(self) -> Self:
         return self
@@ -128,12 +127,39 @@ class Client:
         self.close()
 
 
-class JobHandle:
-    """As `suanmesh_client.JobHandle`."""
+class _On(Generic[B]):
+    """Something of the client that has `async`, and the loop that it is used on."""
 
-    def __init__(self, of: Client, behind: jobs.JobHandle) -> None:
-        self._loop = of.loop
+    def __init__(self, loop: Loop, behind: B) -> None:
+        self.loop = loop
         self.behind = behind
+
+
+def _called(method: Callable[Concatenate[B, P], Coroutine[Any, Any, T]]) -> Callable[Concatenate[_On[B], P], T]:
+    """A method with the parameters of a coroutine function, that returns what is awaited there."""
+
+    @wraps(method)
+    def call(self: _On[B], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.loop.run(method(self.behind, *args, **kwargs))
+
+    return call
+
+
+def _each(method: Callable[Concatenate[B, P], AsyncIterator[T]]) -> Callable[Concatenate[_On[B], P], Iterator[T]]:
+    """A method with the parameters of an async iterator's, that iterates."""
+
+    @wraps(method)
+    def iterate(self: _On[B], /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        return self.loop.each(method(self.behind, *args, **kwargs))
+
+    there = signature(method)
+    returned = str(there.return_annotation).removeprefix("Async")
+    iterate.__signature__ = there.replace(return_annotation=returned)  # type: ignore[attr-defined] # help() shows it
+    return iterate
+
+
+class JobHandle(_On[jobs.JobHandle]):
+    """As `suanmesh_client.JobHandle`."""
 
     def __repr__(self) -> str:
         return repr(self.behind)
@@ -167,14 +193,6 @@ class JobHandle:
         """Why it is in its state."""
         return self.behind.reason(lang)
 
-    def refresh(self) -> None:
-        """See it as it is now."""
-        self._loop.run(self.behind.refresh())
-
-    def changes(self) -> Iterator[job_pb2.Job]:
-        """It as it is now, then at every change of its state, until it has ended."""
-        return self._loop.each(self.behind.changes())
-
     def wait(
         self,
         timeout_s: float | None = None,
@@ -183,172 +201,79 @@ class JobHandle:
         on_change: Callable[[job_pb2.Job], None] | None = None,
     ) -> Self:
         """Itself, once it has ended. Ctrl-C ends the wait; the job goes on."""
-        self._loop.run(self.behind.wait(timeout_s, check=check, on_change=on_change))
+        self.loop.run(self.behind.wait(timeout_s, check=check, on_change=on_change))
         return self
-
-    def cancel(self) -> None:
-        """Ask to end it."""
-        self._loop.run(self.behind.cancel())
-
-    def logs(self, task: int = 0, *, follow: bool = False) -> Iterator[bytes]:
-        """What a task wrote, in pieces."""
-        return self._loop.each(self.behind.logs(task, follow=follow))
-
-    def log(self, task: int = 0) -> str:
-        """All that a task wrote up to now."""
-        return self._loop.run(self.behind.log(task))
-
-    def tasks(self) -> Sequence[scheduler_pb.Task]:
-        """What became of each task."""
-        return self._loop.run(self.behind.tasks())
-
-    def decision(self) -> decision_pb2.Decision:
-        """Why it went where it went, or why it waits."""
-        return self._loop.run(self.behind.decision())
 
     def results(self) -> dict[str, str]:
         """The datasets it has delivered, by the ids of its outputs."""
         return self.behind.results()
 
-    def fetch(self, output_id: str, to: Path) -> Path:
-        """Bring what it delivered as `output_id` into the folder `to`."""
-        return self._loop.run(self.behind.fetch(output_id, to))
+    refresh = _called(jobs.JobHandle.refresh)
+    changes = _each(jobs.JobHandle.changes)
+    cancel = _called(jobs.JobHandle.cancel)
+    logs = _each(jobs.JobHandle.logs)
+    log = _called(jobs.JobHandle.log)
+    tasks = _called(jobs.JobHandle.tasks)
+    decision = _called(jobs.JobHandle.decision)
+    fetch = _called(jobs.JobHandle.fetch)
+    charges = _called(jobs.JobHandle.charges)
 
-    def charges(self) -> Sequence[usage_pb2.Charge]:
-        """What it has cost, charge by charge."""
-        return self._loop.run(self.behind.charges())
 
-
-class Jobs:
+class Jobs(_On[jobs.Jobs]):
     """Your jobs."""
-
-    def __init__(self, of: Client) -> None:
-        self._of = of
 
     def submit(self, job: Job | job_pb2.Job, *, job_id: str = "") -> JobHandle:
         """Submit one job. Raises what refuses it."""
-        return JobHandle(self._of, self._of.loop.run(self._of.behind.jobs.submit(job, job_id=job_id)))
+        return JobHandle(self.loop, self.loop.run(self.behind.submit(job, job_id=job_id)))
 
     def submit_many(
         self, many: Sequence[Job | job_pb2.Job], *, job_ids: Sequence[str] = ()
     ) -> Sequence[JobHandle | Refusal]:
         """Submit any number; for each the job, or the refusal it met."""
-        answered = self._of.loop.run(self._of.behind.jobs.submit_many(many, job_ids=job_ids))
-        return [each if isinstance(each, Refusal) else JobHandle(self._of, each) for each in answered]
-
-    def decide(self, job: Job | job_pb2.Job) -> decision_pb2.Decision:
-        """Where it would go now; nothing is stored."""
-        return self._of.loop.run(self._of.behind.jobs.decide(job))
+        answered = self.loop.run(self.behind.submit_many(many, job_ids=job_ids))
+        return [each if isinstance(each, Refusal) else JobHandle(self.loop, each) for each in answered]
 
     def get(self, name: str) -> JobHandle:
         """The job `name`."""
-        return JobHandle(self._of, self._of.loop.run(self._of.behind.jobs.get(name)))
+        return JobHandle(self.loop, self.loop.run(self.behind.get(name)))
 
     def list(self, filter_: str = "") -> Iterator[JobHandle]:
         """Your jobs, the newest first."""
-        return (JobHandle(self._of, each) for each in self._of.loop.each(self._of.behind.jobs.list(filter_)))
+        return (JobHandle(self.loop, each) for each in self.loop.each(self.behind.list(filter_)))
+
+    decide = _called(jobs.Jobs.decide)
 
 
-class Datasets:
+class Datasets(_On[datasets.Datasets]):
     """Your datasets."""
 
-    def __init__(self, of: Client) -> None:
-        self._of = of
-
-    def put(
-        self,
-        folder: Path,
-        dataset_id: str,
-        *,
-        site: str = "",
-        residency: Sequence[str] = (),
-        labels: Mapping[str, str] | None = None,
-        progress: Callable[[Progress], None] = lambda _: None,
-    ) -> Brought:
-        """Make a folder, or one file, the dataset `dataset_id`, or its next version."""
-        return self._of.loop.run(
-            self._of.behind.data.put(
-                folder, dataset_id, site=site, residency=residency, labels=labels, progress=progress
-            )
-        )
-
-    def get(
-        self,
-        name: str,
-        to: Path,
-        *,
-        existing: Existing = Existing.REFUSE,
-        progress: Callable[[Progress], None] = lambda _: None,
-    ) -> Path:
-        """Bring a dataset into the folder `to`; other content that lies there stays, unless `existing` says so."""
-        return self._of.loop.run(self._of.behind.data.get(name, to, existing=existing, progress=progress))
-
-    def show(self, name: str) -> dataset_pb2.Dataset:
-        """The dataset `name`."""
-        return self._of.loop.run(self._of.behind.data.show(name))
-
-    def list(self, labels: Mapping[str, str] | None = None) -> Iterator[dataset_pb2.Dataset]:
-        """Your datasets in their newest versions, by name."""
-        return self._of.loop.each(self._of.behind.data.list(labels))
-
-    def versions(self, name: str) -> Iterator[dataset_pb2.Dataset]:
-        """The versions of a dataset, the newest first."""
-        return self._of.loop.each(self._of.behind.data.versions(name))
-
-    def label(self, name: str, labels: Mapping[str, str]) -> dataset_pb2.Dataset:
-        """Give a version these labels and no others."""
-        return self._of.loop.run(self._of.behind.data.label(name, labels))
-
-    def remove(self, name: str) -> int:
-        """Remove a dataset with all its versions, or one version."""
-        return self._of.loop.run(self._of.behind.data.remove(name))
-
-    def read(self, name: str, path: str | bytes) -> Iterator[bytes]:
-        """One file of a dataset, in pieces."""
-        return self._of.loop.each(self._of.behind.data.read(name, path))
+    put = _called(datasets.Datasets.put)
+    get = _called(datasets.Datasets.get)
+    show = _called(datasets.Datasets.show)
+    list = _each(datasets.Datasets.list)
+    versions = _each(datasets.Datasets.versions)
+    label = _called(datasets.Datasets.label)
+    remove = _called(datasets.Datasets.remove)
+    read = _each(datasets.Datasets.read)
 
 
-class Money:
+class Money(_On[money.Money]):
     """What you pay."""
 
-    def __init__(self, of: Client) -> None:
-        self._of = of
-
-    def account(self) -> str:
-        """The name of the account of the context, or of your only one."""
-        return self._of.loop.run(self._of.behind.money.account())
-
-    def accounts(self) -> Iterator[account_pb2.Account]:
-        """Your accounts."""
-        return self._of.loop.each(self._of.behind.money.accounts())
-
-    def charges(
-        self, account: str = "", *, job: str = "", start: datetime | None = None, end: datetime | None = None
-    ) -> Iterator[usage_pb2.Charge]:
-        """Every charge."""
-        return self._of.loop.each(self._of.behind.money.charges(account, job=job, start=start, end=end))
+    account = _called(money.Money.account)
+    accounts = _each(money.Money.accounts)
+    charges = _each(money.Money.charges)
 
 
-class Sites:
+class Sites(_On[sites.Sites]):
     """Where jobs may run."""
 
-    def __init__(self, of: Client) -> None:
-        self._of = of
-
-    def get(self, name: str) -> site_pb2.Site:
-        """The site `name`."""
-        return self._of.loop.run(self._of.behind.sites.get(name))
-
-    def list(self) -> Iterator[site_pb2.Site]:
-        """Every site, by name."""
-        return self._of.loop.each(self._of.behind.sites.list())
-
-    def search(self, filter_: str = "") -> Iterator[registry_pb.FoundPool]:
-        """Pools that fit, the best first."""
-        return self._of.loop.each(self._of.behind.sites.search(filter_))
+    get = _called(sites.Sites.get)
+    list = _each(sites.Sites.list)
+    search = _each(sites.Sites.search)
 
 
 def wait_all(many: Sequence[JobHandle], timeout_s: float | None = None) -> None:
     """Wait until all have ended. Raises DeadlineExceeded (`STILL_RUNNING`) for the first that has not."""
     if many:
-        many[0]._loop.run(jobs.wait_all([each.behind for each in many], timeout_s))
+        many[0].loop.run(jobs.wait_all([each.behind for each in many], timeout_s))
