@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
 
+from suanmesh_etcd3 import EtcdError
+from suanmesh_kernel.refusals import Refusal
 from suanmesh_local.backups import MANIFEST, NoBackup, findings_of
 from suanmesh_local.facts import FILE as FACTS
-from suanmesh_local.facts import read_facts
+from suanmesh_local.facts import NodeFacts, read_facts
 from suanmesh_local.findings import Finding, told
 from suanmesh_local.format import OtherFormat, claim_format
-from suanmesh_local.identities import ETCD_ROOT_DIR
+from suanmesh_local.identities import ETCD_ROOT_DIR, Identities
+from suanmesh_local.machine_list import listed_here
+from suanmesh_local.machine_rules import NodeMachine, machines_of
 from suanmesh_local.sealed_backups import opened
 from suanmesh_sdk.renewal import Life, life_of
 from suanmesh_store.soundness import damage_of
@@ -52,6 +58,7 @@ def findings_in(folder: Path) -> Iterator[Finding]:
     yield _format(folder)
     if (folder / FACTS).exists():
         yield from reached(folder)
+        yield from _followed(folder)
     for certificate in sorted(folder.glob("**/cert.pem")):
         if certificate.parent.name == ETCD_ROOT_DIR:  # issued whenever it is needed
             continue
@@ -91,6 +98,27 @@ def reached(folder: Path) -> Iterator[Finding]:
         yield Finding("gateway", "warning", f"nothing answers at {gateway} ({fault.strerror or fault}): {start}")
     else:
         yield Finding("gateway", "ok", f"answers at {gateway}")
+
+
+def _followed(folder: Path) -> Iterator[Finding]:
+    """Of a node on several machines: whether this one knows them all."""
+    with suppress(ValueError, OSError, Refusal, EtcdError):  # whether it is reached is said elsewhere
+        facts = read_facts(folder)
+        if facts.is_spread:
+            listed = asyncio.run(listed_here(Identities(folder / "tls", facts.name), facts))
+            yield machines_finding(facts, listed or machines_of(facts), folder)
+
+
+def machines_finding(facts: NodeFacts, listed: Sequence[NodeMachine], folder: Path) -> Finding:
+    """Whether what is started on a machine of a node is told of the machines that etcd `listed`."""
+    hosts = ", ".join(each.host for each in listed)
+    if facts.host not in {each.host for each in listed}:
+        left = f"{facts.host} is no machine of {facts.name} any more"
+        return Finding("machines", "warning", f"{left}: stop what runs here, and remove {folder}, which holds keys")
+    if set(machines_of(facts)) != set(listed):
+        problem = f"the node is on {hosts}, and what is started here is told of other machines"
+        return Finding("machines", "warning", f"{problem}: suan node prepare {folder}")
+    return Finding("machines", "ok", f"{hosts}, as all of them know")
 
 
 def _format(folder: Path) -> Finding:

@@ -7,13 +7,12 @@ from contextlib import suppress
 from functools import partial
 
 from suanmesh_etcd3 import EtcdError
-from suanmesh_etcd3 import connect as connect_etcd
 from suanmesh_kernel.clock import SystemClock
 from suanmesh_kernel.lifetimes import retry_after_s
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_local.control_plane import ControlPlane
 from suanmesh_local.etcd import START_S_MAX
-from suanmesh_local.machine_list import listed_machines
+from suanmesh_local.machine_list import listed_here
 from suanmesh_local.machine_rules import NodeMachine, facts_with
 from suanmesh_local.unit_files import write_files
 from suanmesh_sdk import Mesh, Tls
@@ -22,7 +21,6 @@ from suanmesh_sdk.resolver import gateways
 
 LOOK_S = 5.0
 """How often it is looked on which machines the node is."""
-ASK_S = 2.0
 LEAVE_S = 120.0
 """How long a member of etcd waits to be taken out once its machine serves no more."""
 POLL_S = 0.2
@@ -83,16 +81,11 @@ class Tender:
         node.tell("node", f"{node.facts.host} is no machine of {node.facts.name} any more; remove {node.folder}")
 
     async def _listed(self) -> tuple[NodeMachine, ...]:
-        """With what etcd's members show each other, which may read this and nothing else."""
-        node = self._node
-        if not node.facts.is_spread:
+        if not self._node.facts.is_spread:
             return ()
-        try:
-            tls = node.identities.etcd_client("etcd")
-            async with connect_etcd(node.endpoints, tls=tls, timeout_s=ASK_S) as client:
-                return await listed_machines(client)
-        except (Refusal, EtcdError, OSError):  # asked again soon
-            return ()
+        with suppress(Refusal, EtcdError, OSError):  # asked again soon
+            return await listed_here(self._node.identities, self._node.facts)
+        return ()
 
     async def _renew_etcd(self) -> None:
         """At the registry of the machines that run the services."""

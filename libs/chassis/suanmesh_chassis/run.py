@@ -116,7 +116,7 @@ async def _serve(
                 spare.look_again()
                 stack.callback(spare.stop)
             client = await stack.enter_async_context(
-                connect_etcd(common.etcd_endpoints, tls=_etcd_tls(common, clock), clock=clock)
+                connect_etcd(common.etcd_endpoints, tls=_etcd_tls(common, clock), clock=clock, follows=True)
             )
             client.history.tell = _tell_replaced_history
             lifecycle = Lifecycle(process, EtcdKeyspace(client), settings, rng, edge=edge)

@@ -48,6 +48,7 @@ leader they drop in silence what they are asked."""
 BACKOFF_S = (0.02, 0.05, 0.1, 0.2, 0.4)
 SNAPSHOT_RESTARTS_MAX = 5
 HISTORY_EVERY_S = 2.0
+MEMBERS_EVERY_S = 10.0
 HISTORY_KEY = b"/suanmesh/elections/"
 """Every user of the store may read it."""
 
@@ -62,8 +63,13 @@ class Calls:
         tls: ep.Tls | ep.CurrentTls | None = None,
         clock: Clock | None = None,
         timeout_s: float = 5.0,
+        follows: bool = False,
     ) -> None:
-        """`addresses` are `host:port` or URLs; `timeout_s` bounds each call with all its attempts."""
+        """`addresses` are `host:port` or URLs; `timeout_s` bounds each call with all its attempts.
+
+        One that `follows` asks the members that there are by then, once any of `addresses` is one of theirs.
+        """
+        self.follows = follows
         self.clock = clock or SystemClock()
         self.timeout_s = timeout_s
         current = (lambda: tls) if isinstance(tls, ep.Tls) else tls
@@ -288,6 +294,19 @@ class Calls:
             await asyncio.sleep(HISTORY_EVERY_S)
             with contextlib.suppress(EtcdError):
                 await self.look_once()
+
+    async def look_at_members(self) -> None:
+        """Ask now and then where the members are: machines come and go while this process runs."""
+        while self.follows:
+            await asyncio.sleep(MEMBERS_EVERY_S)
+            with contextlib.suppress(EtcdError):
+                await self.follow_members()
+
+    async def follow_members(self) -> None:
+        """Ask the members that there are by now, but for those that only follow. Raises Unavailable."""
+        answer = await self.read(ep.MEMBER_LIST, pb.MemberListRequest(), "member_list", b"")
+        voting = [member for member in answer.members if not member.isLearner]
+        self.endpoints.follow([ep.bare_address(url) for member in voting for url in member.clientURLs])
 
     async def look_once(self, *, attempt_s: float = ATTEMPT_S_MAX) -> None:
         """Ask for the revision, which members answer who have a leader; it tells whether the history is another."""

@@ -63,9 +63,11 @@ def connect(
     tls: ep.Tls | ep.CurrentTls | None = None,
     clock: Clock | None = None,
     timeout_s: float = 5.0,
+    follows: bool = False,
 ) -> Client:
     """A client of the cluster at `endpoints`; enter it as an async context manager.
 
     `tls` may be asked for anew: where it answers another one, channels are made anew, and streams stay where they are.
+    One that `follows` learns within seconds of members that come or go.
     """
-    return Client(endpoints, tls=tls, clock=clock, timeout_s=timeout_s)
+    return Client(endpoints, tls=tls, clock=clock, timeout_s=timeout_s, follows=follows)

@@ -148,6 +148,8 @@ class Endpoints:
         self._current_tls = tls
         self._tls = tls() if tls else None
         self.all = [Endpoint(bare_address(address), self._tls) for address in addresses]
+        self._gone: list[Endpoint] = []
+        """Members that went, on which streams may still be open."""
         self._clock = clock
         self._current = random.randrange(len(self.all))
 
@@ -173,6 +175,17 @@ class Endpoints:
         self._current = (self._current + 1) % count
         return self.all[self._current]
 
+    def follow(self, addresses: Sequence[str]) -> None:
+        """Ask the members at these addresses from now on; streams stay open on those that are no longer among them."""
+        known = {endpoint.address: endpoint for endpoint in self.all}
+        wanted = followed(list(known), addresses)
+        if wanted == list(known):
+            return
+        current = self.all[self._current].address
+        self._gone += [endpoint for address, endpoint in known.items() if address not in wanted]
+        self.all = [known.get(address) or Endpoint(address, self._tls) for address in wanted]
+        self._current = wanted.index(current) if current in wanted else random.randrange(len(wanted))
+
     def prefer(self, address: str) -> None:
         """Ask this member first from now on, as long as it answers; the others stay for when it does not."""
         self._current = [endpoint.address for endpoint in self.all].index(bare_address(address))
@@ -193,8 +206,18 @@ class Endpoints:
 
     async def close(self) -> None:
         """Close every channel."""
-        for endpoint in self.all:
+        for endpoint in (*self.all, *self._gone):
             await endpoint.close()
+
+
+def followed(known: Sequence[str], told: Sequence[str]) -> list[str]:
+    """Whom to ask of the members that a cluster tells of: those known first, in their order, and then the others.
+
+    Where none that is known is among them, this client comes by another way than members know, such as a port that is
+    passed on, and keeps to that.
+    """
+    kept = [address for address in known if address in told]
+    return [*kept, *sorted(set(told) - set(kept))] if kept else list(known)
 
 
 def bare_address(address: str) -> str:

@@ -79,6 +79,7 @@ class LeaseKeeper:
         await self._tasks.__aenter__()
         self._running = [self._tasks.create_task(self._keep()), self._tasks.create_task(self._expire())]
         self._running.append(self._tasks.create_task(self._client.look_at_history()))
+        self._running.append(self._tasks.create_task(self._client.look_at_members()))
         return self
 
     async def __aexit__(self, *exc: object) -> None:

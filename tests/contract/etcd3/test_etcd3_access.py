@@ -108,3 +108,8 @@ async def test_what_a_service_may_no_longer_do_ends(root: Client, baker: Client)
     await baker.put("/town/oven/door", b"shut")
     with pytest.raises(Denied):
         await baker.put("/town/baker/bread", b"cold")
+
+
+async def test_a_service_may_ask_where_the_members_are(baker: Client, address: str) -> None:
+    """One that may not would keep to machines that were replaced since it was started."""
+    assert await baker.members() == [address]

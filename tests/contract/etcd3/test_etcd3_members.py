@@ -17,7 +17,11 @@ POLL_S = 0.1
 
 async def test_a_member_follows_then_votes_and_the_first_may_go(tmp_path: Path) -> None:
     """An operator replaces the machine that a node began on: what was acknowledged there is with the one that came."""
-    async with EtcdCluster(tmp_path) as cluster, connect(cluster.endpoints, timeout_s=START_S_MAX) as client:
+    async with (
+        EtcdCluster(tmp_path) as cluster,
+        connect(cluster.endpoints, timeout_s=START_S_MAX) as client,
+        connect(cluster.endpoints, timeout_s=START_S_MAX) as user,
+    ):
         await client.put("/town/bread", b"warm")
         port, peer_port = free_ports(2)
         await add_learner(client, peer_url(peer_port, None))
@@ -38,11 +42,14 @@ async def test_a_member_follows_then_votes_and_the_first_may_go(tmp_path: Path) 
                 "later": False,
             }
 
+            await user.follow_members()
             async with connect([later.endpoint], timeout_s=START_S_MAX) as other:
                 await remove_member(other, first.member_id)
                 found = await other.get("/town/bread")
                 assert found is not None
                 assert found.value == b"warm"
+                known = await user.get("/town/bread")
+                assert known == found, "who knew the first alone finds the one that came"
                 assert [each.name for each in await members_of(other)] == ["later"]
                 with pytest.raises(EtcdError, match="not found"):
                     await remove_member(other, first.member_id)

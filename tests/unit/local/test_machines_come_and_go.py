@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from suanmesh_local.check import machines_finding
 from suanmesh_local.facts import checked_facts, read_facts, write_facts
 from suanmesh_local.machine_rules import (
     CannotChange,
@@ -99,3 +100,18 @@ def test_a_machine_that_is_there_is_told_again_and_not_otherwise() -> None:
     assert with_machine(machines, "c", services=False, etcd=True) == machines
     with pytest.raises(CannotChange, match="remove it first"):
         with_machine(machines, "c", services=True, etcd=True)
+
+
+def test_an_operator_is_told_which_machine_does_not_know_the_others() -> None:
+    """What systemd starts there would look for etcd on machines that are gone."""
+    founded = machines_of(FOUNDED)
+    grown = with_machine(founded, "d", services=True, etcd=True)
+    shrunk = [each for each in grown if each.host != "a"]
+    folder = Path("pilot")
+
+    assert machines_finding(FOUNDED, founded, folder).state == "ok"
+    behind = machines_finding(FOUNDED, grown, folder)
+    assert (behind.state, "suan node prepare pilot" in behind.detail) == ("warning", True)
+    assert machines_finding(facts_with(FOUNDED, grown), grown, folder).state == "ok"
+    gone = machines_finding(FOUNDED, shrunk, folder)
+    assert (gone.state, "no machine of pilot any more" in gone.detail) == ("warning", True)
