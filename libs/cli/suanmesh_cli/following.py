@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from suanmesh.scheduler.v1.job_pb2 import Job
-from suanmesh.scheduler.v1.scheduler_service_pb2 import ReadJobLogsRequest
+from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest, ReadJobLogsRequest
 from suanmesh_cli import output
 from suanmesh_cli.render.states import because
 from suanmesh_client import following
@@ -15,6 +15,7 @@ from suanmesh_kernel.refusals import Refusal
 from suanmesh_kernel.texts import Text
 
 if TYPE_CHECKING:
+    from suanmesh_cli.session import Session
     from suanmesh_sdk import Mesh
 
 _NO_TIMES = Text(
@@ -26,12 +27,15 @@ _NO_TIMES = Text(
 class Outage:
     """A service that does not answer for a while: one line when it begins, one when it is over."""
 
-    def __init__(self, lang: str) -> None:
-        self._lang = lang
+    def __init__(self, session: Session) -> None:
+        self._lang = session.lang
+        self._reach = session.reach
+        self._reach.begin()
         self._lasts = False
 
     def told(self, refusal: Refusal | None) -> None:
         """There is no answer, for what `refusal` says; or None, there is one."""
+        self._reach.told(refusal)
         if refusal is not None and not self._lasts:
             said = Text(f"{refusal.reason}: no answer; asking on", f"{refusal.reason}：没有应答，继续询问")
             output.note(said.of(self._lang))
@@ -40,17 +44,22 @@ class Outage:
         self._lasts = refusal is not None
 
 
-async def until_ended(mesh: Mesh, name: str, *, lang: str = "en") -> Job:
+async def until_ended(session: Session, mesh: Mesh, name: str) -> Job:
     """The job as it ended; each new state is said. A broken stream is opened again.
 
     Whoever stops waiting, by Ctrl-C or because time ran out, is told that the job goes on and how to come back.
     """
+    job, outage = Job(name=name), Outage(session)
+    session.reach.ask = lambda mesh: mesh.scheduler.GetJob(GetJobRequest(name=name))
     try:
-        return await _until_ended(mesh, name, lang)
+        async for job in following.changes(mesh, name, on_outage=outage.told):
+            say_change(job, session.lang)
     except asyncio.CancelledError:
         back = f"suan job wait {name.removeprefix('jobs/')}"
-        output.note(Text(f"{name} goes on; come back with `{back}`", f"{name} 仍在继续；用 `{back}` 回来").of(lang))
+        said = Text(f"{name} goes on; come back with `{back}`", f"{name} 仍在继续；用 `{back}` 回来")
+        output.note(said.of(session.lang))
         raise
+    return job
 
 
 def say_change(job: Job, lang: str = "en") -> None:
@@ -60,21 +69,13 @@ def say_change(job: Job, lang: str = "en") -> None:
     output.note(f"{job.name} {state}" + (f": {reason}" if reason else ""))
 
 
-async def log(
-    mesh: Mesh, request: ReadJobLogsRequest, lang: str = "en", timeout_s: float | None = None
-) -> AsyncIterator[bytes]:
+async def log(session: Session, mesh: Mesh, request: ReadJobLogsRequest) -> AsyncIterator[bytes]:
     """What a task wrote; a note says where times were asked for that are no longer known."""
 
     def on_delivered() -> None:
         if request.timestamps or request.HasField("since"):
-            output.note(_NO_TIMES.of(lang))
+            output.note(_NO_TIMES.of(session.lang))
 
-    async for content in following.log(mesh, request, timeout_s=timeout_s, on_delivered=on_delivered):
+    session.reach.ask = lambda mesh: mesh.scheduler.GetJob(GetJobRequest(name=request.name))
+    async for content in following.log(mesh, request, timeout_s=session.bound_s, on_delivered=on_delivered):
         yield content
-
-
-async def _until_ended(mesh: Mesh, name: str, lang: str) -> Job:
-    job = Job(name=name)
-    async for job in following.changes(mesh, name, on_outage=Outage(lang).told):
-        say_change(job, lang)
-    return job

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +16,7 @@ from suanmesh_cli.names import ContextName
 from suanmesh_cli.texts import refusal as refused
 from suanmesh_cli.usage import Duration, Misuse, language
 from suanmesh_client import contexts
+from suanmesh_client.reach import Reach
 from suanmesh_kernel.clock import SystemClock
 from suanmesh_kernel.names import ABROAD
 from suanmesh_kernel.refusals import DeadlineExceeded, Refusal
@@ -48,6 +49,8 @@ class Session:
     """How long the whole command may take; None for as long as it takes."""
     limit: int | None = None
     """Most items of a list; 0 for ITEMS_MAX, None where none was given."""
+    reach: Reach = field(default_factory=Reach)
+    """How well the mesh is reached, told by what waits."""
 
     @property
     def lang(self) -> str:
@@ -72,7 +75,9 @@ class Session:
 
     def mesh(self) -> Mesh:
         """The mesh the context names."""
-        return self.context.mesh()
+        mesh = self.context.mesh()
+        self.reach.used = True
+        return mesh
 
 
 def command(run: Run) -> Wrapped:
@@ -262,4 +267,14 @@ async def _bounded(session: Session, run: Run, given: dict[str, Any], *, watch: 
             f"not ended after {session.bound_s:g} s; what was begun goes on",
             f"{session.bound_s:g} 秒后仍未结束；已开始的仍在继续",
         )
-        raise refused(DeadlineExceeded, "STILL_RUNNING", over) from None
+        raise await _outage(session) or refused(DeadlineExceeded, "STILL_RUNNING", over) from None
+    except DeadlineExceeded as late:  # of a call that was given what the command was given
+        raise (session.bound_s and await _outage(session)) or late from None
+
+
+async def _outage(session: Session) -> Refusal | None:
+    """What to say in the place of that time is over, where the mesh that the command turned to does not answer."""
+    if not session.reach.used:
+        return None
+    async with session.mesh() as mesh:
+        return await session.reach.outage(mesh)

@@ -25,7 +25,7 @@ async def watched(session: Session, show: Callable[[], Awaitable[int | None]]) -
 
     On a terminal each answer takes the place of the one before; else one follows the other.
     """
-    last, outage = None, Outage(session.lang)
+    last, outage = None, Outage(session)
     while True:
         printed = io.StringIO()
         try:

@@ -13,6 +13,7 @@ from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_client import following
 from suanmesh_client.descriptions import Job, to_message
 from suanmesh_client.paging import pages
+from suanmesh_client.reach import Reach
 from suanmesh_client.texts import refusal
 from suanmesh_kernel.clock import SystemClock, system_rng
 from suanmesh_kernel.identifiers import sortable_id
@@ -86,19 +87,26 @@ class JobHandle:
     ) -> JobHandle:
         """Itself, once it has ended; `on_change` sees each state on the way.
 
-        Raises DeadlineExceeded (`STILL_RUNNING`) after `timeout_s`: the job goes on. With `check` raises
-        FailedPrecondition (`JOB_NOT_DONE`) where it has not ended well.
+        Raises DeadlineExceeded (`STILL_RUNNING`) after `timeout_s`, or Unavailable (`MESH_UNREACHABLE`) where nothing
+        answers then: the job goes on. With `check` raises FailedPrecondition (`JOB_NOT_DONE`) where it has not ended
+        well.
         """
+        reach = Reach(lambda _: self.refresh())
+        reach.begin()
         try:
             async with asyncio.timeout(timeout_s):
-                async for job in self.changes():
+                async for job in following.changes(self._client.stubs, self.name, on_outage=reach.told):
+                    self.message = job
                     if on_change is not None:
                         on_change(job)
         except TimeoutError:
-            said = Text(
-                f"{self.name} has not ended after {timeout_s:g} s", f"{self.name} 在 {timeout_s:g} 秒后仍未结束"
-            )
-            raise refusal(DeadlineExceeded, "STILL_RUNNING", said, name=self.name) from None
+            if outage := await reach.outage(self._client.stubs, self.name):
+                raise outage from None
+            if not self.ended:
+                said = Text(
+                    f"{self.name} has not ended after {timeout_s:g} s", f"{self.name} 在 {timeout_s:g} 秒后仍未结束"
+                )
+                raise refusal(DeadlineExceeded, "STILL_RUNNING", said, name=self.name) from None
         if check and not self.succeeded:
             said = Text(
                 f"{self.name} is {self.state}: {self.reason()}", f"{self.name} 为 {self.state}：{self.reason('zh')}"
@@ -228,7 +236,7 @@ class Jobs:
 
 
 async def wait_all(many: Sequence[JobHandle], timeout_s: float | None = None) -> None:
-    """Wait until all of `many` have ended. Raises DeadlineExceeded (`STILL_RUNNING`) for the first that has not."""
+    """Wait until all of `many` have ended. Raises as `JobHandle.wait` does for the first that has not."""
     loop = asyncio.get_running_loop()
     until = None if timeout_s is None else loop.time() + timeout_s
     for job in many:

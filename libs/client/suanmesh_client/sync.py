@@ -274,6 +274,6 @@ class Sites(_On[sites.Sites]):
 
 
 def wait_all(many: Sequence[JobHandle], timeout_s: float | None = None) -> None:
-    """Wait until all have ended. Raises DeadlineExceeded (`STILL_RUNNING`) for the first that has not."""
+    """Wait until all have ended. Raises as `JobHandle.wait` does for the first that has not."""
     if many:
         many[0].loop.run(jobs.wait_all([each.behind for each in many], timeout_s))

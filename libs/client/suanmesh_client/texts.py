@@ -26,6 +26,13 @@ OWN: Final[dict[str, tuple[str, Text]]] = {
         "FAILED_PRECONDITION",
         Text("the job has ended, and not well", "作业已结束，但未成功"),
     ),
+    "MESH_UNREACHABLE": (
+        "UNAVAILABLE",
+        Text(
+            "the mesh did not answer, so that it is not known how far it is; what was begun goes on",
+            "算网没有应答，进展不得而知；已开始的仍在继续",
+        ),
+    ),
     "OUTPUT_UNKNOWN": (
         "NOT_FOUND",
         Text("the job has delivered no output of that name", "作业没有交付该名称的输出"),
@@ -86,6 +93,20 @@ EXPLAINED: Final[dict[str, Explanation]] = {
             "用 `job.reason()` 查询原因并阅读日志，修正后用 `suan job rerun` 重新提交。",
         ),
         ("suan job show", "suan job logs", "suan job rerun"),
+    ),
+    "MESH_UNREACHABLE": Explanation(
+        "mesh",
+        Text(
+            "The time given is over, and the mesh does not answer: its gateway or the service that is asked has "
+            "stopped or stands still, or the line to it is cut. It is not known how far what is waited for is; it goes "
+            "on.",
+            "给出的时间已到，而算网没有应答：网关或被询问的服务已停止或僵住，或线路中断。所等待的进展不得而知；它仍在继续。",
+        ),
+        Text(
+            "See with `suan doctor` whether the gateway is reached, and come back with the command that was told.",
+            "用 `suan doctor` 查看能否连到网关，再按提示的命令回来。",
+        ),
+        ("suan doctor", "suan job wait"),
     ),
     "OUTPUT_UNKNOWN": Explanation(
         "caller",

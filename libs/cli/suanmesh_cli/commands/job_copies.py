@@ -45,7 +45,7 @@ async def rerun(session: Session, name: str, job_id: str, secrets: tuple[str, ..
             raise refusal_of(result.error)
         if wait:
             output.note(f"submitted {result.job.name}")
-            return ended_status(session, await following.until_ended(mesh, result.job.name, lang=session.lang))
+            return ended_status(session, await following.until_ended(session, mesh, result.job.name))
     show_job(session, result.job)
     return 0
 

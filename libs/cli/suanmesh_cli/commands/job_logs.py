@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest, ListJobsRequest, ReadJobLogsRequest
-from suanmesh_cli import following, output
+from suanmesh_cli import errors, following, output
 from suanmesh_cli.commands.job_lists import filter_of
 from suanmesh_cli.names import Name
 from suanmesh_cli.session import Session, command, full_name, listed
 from suanmesh_cli.terminal import LogText
 from suanmesh_cli.usage import Misuse
-from suanmesh_kernel.refusals import Refusal
+from suanmesh_client.following import NOT_YET
+from suanmesh_kernel.refusals import DeadlineExceeded, Refusal, Unavailable
 from suanmesh_kernel.texts import Text
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ async def logs(
     timestamps: bool,
     attempt: int | None,
     previous: bool,
-) -> None:
+) -> int:
     """Print what the task TASK of the job NAME wrote, the first where none is given; of several jobs, each line behind
     the job it is of.
 
@@ -65,7 +66,7 @@ async def logs(
     )  # fmt: skip
     if begins := session.moment(since):
         request.since.CopyFrom(begins)
-    shown = LogText()
+    shown, status = LogText(), 0
     async with session.mesh() as mesh:
         if labels:
             wanted = ListJobsRequest(filter=filter_of("", (), labels, ""))
@@ -76,11 +77,12 @@ async def logs(
         requests = [_of(request, name=name) for name in names]
         if all_tasks or labels or len(requests) > 1:
             parts = await _parts(mesh, requests, session, all_tasks=all_tasks, named=bool(labels) or len(requests) > 1)
-            await _together(mesh, parts, session, lambda line: output.print_log(line, shown))
+            status = await _together(mesh, parts, session, lambda line: output.print_log(line, shown))
         else:
-            async for piece in following.log(mesh, requests[0], session.lang, session.bound_s):
+            async for piece in following.log(session, mesh, requests[0]):
                 output.print_log(piece, shown)
         output.print_log(b"", shown, final=True)
+    return status
 
 
 def _asked(words: Sequence[str], labels: Sequence[str]) -> tuple[list[str], int]:
@@ -123,12 +125,13 @@ async def _parts(
 
 async def _together(
     mesh: Mesh, parts: Sequence[tuple[bytes, ReadJobLogsRequest]], session: Session, show: Callable[[bytes], None]
-) -> None:
-    """One after the other, or all at a time where they are followed."""
+) -> int:
+    """One after the other, or all at a time where they are followed; the exit status, as of `each_of`.
+
+    Raises where the mesh does not answer: then there is nothing to be had of the others either.
+    """
     if not (parts and parts[0][1].follow):
-        for mark, request in parts:
-            await _one(mesh, mark, request, session, show)
-        return
+        return _first([await _one(mesh, mark, request, session, show) for mark, request in parts])
     if (count := len(parts)) > TOGETHER_MAX:
         many = Text(
             f"{count} logs cannot be followed together, at most {TOGETHER_MAX}: name a task or fewer jobs",
@@ -136,21 +139,31 @@ async def _together(
         )
         raise Misuse(many)
     async with asyncio.TaskGroup() as group:
-        for mark, request in parts:
-            group.create_task(_one(mesh, mark, request, session, show))
+        read = [group.create_task(_one(mesh, mark, request, session, show)) for mark, request in parts]
+    return _first([each.result() for each in read])
+
+
+def _first(refusals: Sequence[Refusal | None]) -> int:
+    """What the first says that is one; tasks that have not begun have no log, and are no fault."""
+    met = [each for each in refusals if each is not None and each.reason not in NOT_YET]
+    if away := next((each for each in met if isinstance(each, (Unavailable, DeadlineExceeded))), None):
+        raise away
+    return errors.exit_status(met[0]) if met else 0
 
 
 async def _one(
     mesh: Mesh, mark: bytes, request: ReadJobLogsRequest, session: Session, show: Callable[[bytes], None]
-) -> None:
-    """By whole lines; what has no log keeps no other away."""
-    begun = b""
+) -> Refusal | None:
+    """By whole lines; what has no log keeps no other away, and is told, and answered."""
+    begun, met = b"", None
     try:
-        async for piece in following.log(mesh, request, session.lang, session.bound_s):
+        async for piece in following.log(session, mesh, request):
             *lines, begun = (begun + piece).split(b"\n")
             for line in lines:
                 show(b"%b%b\n" % (mark, line))
     except Refusal as refusal:
+        met = refusal
         output.note(f"{mark.decode()}{refusal.reason}: {refusal.message}")
     if begun:
         show(b"%b%b\n" % (mark, begun))
+    return met

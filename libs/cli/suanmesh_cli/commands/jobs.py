@@ -80,7 +80,7 @@ async def submit(
             show_job(session, result.job)
             return 0
         output.note(f"submitted {result.job.name}")
-        ended = await following.until_ended(mesh, result.job.name, lang=session.lang)
+        ended = await following.until_ended(session, mesh, result.job.name)
     return ended_status(session, ended)
 
 
@@ -158,7 +158,7 @@ async def wait(session: Session, names: tuple[str, ...]) -> int:
     async with session.mesh() as mesh:
 
         async def wait_for(name: str) -> int:
-            ended = await following.until_ended(mesh, full_name("jobs", name), lang=session.lang)
+            ended = await following.until_ended(session, mesh, full_name("jobs", name))
             return ended_status(session, ended)
 
         return await each_of(session, names, wait_for)

@@ -232,7 +232,7 @@ def _show(session: Session, site: Site) -> None:
 
 async def _until_empty(session: Session, mesh: Mesh, name: str) -> None:
     """Tell how much is left whenever that changes, until nothing is, or the site takes work again."""
-    last, outage = -1, Outage(session.lang)
+    last, outage = -1, Outage(session)
     empty = 0
     while True:
         try:

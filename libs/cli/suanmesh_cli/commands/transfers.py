@@ -126,7 +126,8 @@ def transfer_facts(transfer: Transfer) -> Facts:
 
 async def _until_ended(session: Session, mesh: Mesh, name: str) -> Transfer:
     """The transfer as it ended; how far it is is told whenever that changes."""
-    last, outage = "", Outage(session.lang)
+    last, outage = "", Outage(session)
+    session.reach.ask = lambda mesh: mesh.transport.GetTransfer(GetTransferRequest(name=name))
     while True:
         try:
             found = await mesh.transport.GetTransfer(GetTransferRequest(name=name))
