@@ -231,7 +231,6 @@ def test_a_new_descriptor_is_verified_anew() -> None:
     """Confirmed once is not confirmed for ever."""
     assert pools.redescribed(Phase.ACTIVE) is Phase.VERIFYING
     assert pools.redescribed(Phase.QUARANTINED) is Phase.VERIFYING
-    assert pools.redescribed(Phase.RETIRED) is Phase.RETIRED
 
 
 def test_a_pool_belongs_to_the_site_that_names_it() -> None:

@@ -34,8 +34,6 @@ class Phase(Enum):
     ACTIVE = "ACTIVE"
     SUSPECT = "SUSPECT"
     QUARANTINED = "QUARANTINED"
-    DRAINING = "DRAINING"
-    RETIRED = "RETIRED"
 
 
 TRANSITIONS: dict[Phase, frozenset[Phase]] = {
@@ -43,8 +41,6 @@ TRANSITIONS: dict[Phase, frozenset[Phase]] = {
     Phase.ACTIVE: frozenset({Phase.VERIFYING, Phase.SUSPECT, Phase.QUARANTINED}),
     Phase.SUSPECT: frozenset({Phase.VERIFYING, Phase.ACTIVE, Phase.QUARANTINED}),
     Phase.QUARANTINED: frozenset({Phase.VERIFYING}),
-    Phase.DRAINING: frozenset(),
-    Phase.RETIRED: frozenset(),
 }
 """Where a pool may go from each phase; a new descriptor sends it back to VERIFYING."""
 
@@ -125,7 +121,7 @@ def settled(phase: Phase, liveness: Liveness, capacity: Capacity, observed: Obse
     A claim is confirmed when its living agent reports no more free than the descriptor declares, and refuted when it
     reports more: then either the descriptor or the report is wrong, and nothing may be placed on it.
     """
-    if phase in (Phase.QUARANTINED, Phase.DRAINING, Phase.RETIRED):
+    if phase is Phase.QUARANTINED:
         return phase
     if liveness is not Liveness.ALIVE:
         return Phase.SUSPECT if phase is Phase.ACTIVE else phase
@@ -142,8 +138,8 @@ def moved(phase: Phase, to: Phase) -> Phase:
 
 
 def redescribed(phase: Phase) -> Phase:
-    """Where a pool stands after a newer descriptor: its new claims are unproven; DRAINING and RETIRED stay."""
-    return phase if phase in (Phase.DRAINING, Phase.RETIRED) else moved(phase, Phase.VERIFYING)
+    """Where a pool stands after a newer descriptor: its new claims are unproven."""
+    return moved(phase, Phase.VERIFYING)
 
 
 def _within(free: Capacity, capacity: Capacity) -> bool:

@@ -258,11 +258,8 @@ class ReadFilesResponse(message.Message):
 
     MANIFEST_FIELD_NUMBER: builtins.int
     PARTS_FIELD_NUMBER: builtins.int
-    WHOLE_UNTIL_FIELD_NUMBER: builtins.int
     manifest: builtins.bytes
     """The next bytes of the manifest, serialized."""
-    whole_until: builtins.int
-    """Index of the last file that is whole with this message, plus one; 0 for none."""
     @builtins.property
     def parts(self) -> containers.RepeatedCompositeFieldContainer[FilePart]:
         """At most 1 MiB and 1000 parts together."""
@@ -272,11 +269,10 @@ class ReadFilesResponse(message.Message):
         *,
         manifest: builtins.bytes = ...,
         parts: abc.Iterable[FilePart] | None = ...,
-        whole_until: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["manifest", b"manifest", "parts", b"parts", "whole_until", b"whole_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["manifest", b"manifest", "parts", b"parts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

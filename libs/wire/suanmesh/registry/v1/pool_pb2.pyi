@@ -76,10 +76,6 @@ class Pool(message.Message):
         """Its site's agent was not heard of for a while."""
         PHASE_QUARANTINED: Pool._Phase.ValueType  # 4
         """A claim did not hold."""
-        PHASE_DRAINING: Pool._Phase.ValueType  # 5
-        """Runs what it has, takes nothing new."""
-        PHASE_RETIRED: Pool._Phase.ValueType  # 6
-        """Gone for good."""
 
     class Phase(_Phase, metaclass=_PhaseEnumTypeWrapper):
         """Where a pool stands."""
@@ -94,10 +90,6 @@ class Pool(message.Message):
     """Its site's agent was not heard of for a while."""
     PHASE_QUARANTINED: Pool.Phase.ValueType  # 4
     """A claim did not hold."""
-    PHASE_DRAINING: Pool.Phase.ValueType  # 5
-    """Runs what it has, takes nothing new."""
-    PHASE_RETIRED: Pool.Phase.ValueType  # 6
-    """Gone for good."""
 
     NAME_FIELD_NUMBER: builtins.int
     IDENTIFIER_FIELD_NUMBER: builtins.int
