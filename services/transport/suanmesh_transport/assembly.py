@@ -49,7 +49,7 @@ async def lead(reading: Reading, led: ServiceContext[TransportSettings]) -> Part
         upload_ticket_lifetime_s=settings.ticket_lifetime_s,
     )  # fmt: skip
     reconciler = Reconciler(
-        repository, kept.transfers, kept.placements, kept.sites, resync_s=settings.resync_s,
+        repository, kept.transfers, kept.by_placement, kept.placements, kept.sites, resync_s=settings.resync_s,
         retention_s=settings.ended_retention_s, backoff=FailureBackoff("settle transfer", led.clock),
     )  # fmt: skip
     return Parts([Served(SERVICE, service)], [reconciler.run, marks.run], repository, readings=[kept.counts.readings])

@@ -22,6 +22,8 @@ class Kept:
     sites: Mirror[Site]
     copies: Groups[transfer_pb2.Transfer]
     """Active transfers by dataset; a projection."""
+    by_placement: Groups[transfer_pb2.Transfer]
+    """All of them by the placement they serve; a projection."""
     counts: TransferCounts
 
     async def run(self) -> None:
@@ -35,11 +37,13 @@ async def open_kept(store: Store) -> Kept:
     """Mirrors that are loaded; their `run` is still to be started."""
     transfers = await open_mirror(store, TRANSFERS)
     transfers.project(copies := Groups(under_way))
+    transfers.project(by_placement := Groups(served))
     return Kept(
         transfers,
         await open_mirror(store, PLACEMENTS),
         await open_mirror(store, SITES),
         copies,
+        by_placement,
         TransferCounts(transfers),
     )
 
@@ -47,3 +51,8 @@ async def open_kept(store: Store) -> Kept:
 def under_way(held: Held[transfer_pb2.Transfer]) -> str:
     """The dataset that an active transfer copies; none where it is not active."""
     return held.message.dataset if held.message.state == transfer_pb2.Transfer.STATE_ACTIVE else ""
+
+
+def served(held: Held[transfer_pb2.Transfer]) -> str:
+    """The placement that a transfer serves; none where a user asked for it."""
+    return held.message.placement

@@ -15,7 +15,7 @@ from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1.transfer_pb2 import Transfer
 from suanmesh_chassis import FailureBackoff
 from suanmesh_kernel.refusals import Aborted, Unavailable
-from suanmesh_store import Mirror, WorkQueue
+from suanmesh_store import Groups, Mirror, WorkQueue
 from suanmesh_transport.repository import Repository
 
 log = structlog.get_logger()
@@ -28,6 +28,7 @@ class Reconciler:
         self,
         repository: Repository,
         kept: Mirror[Transfer],
+        by_placement: Groups[Transfer],
         placements: Mirror[Placement],
         sites: Mirror[Site],
         *,
@@ -37,6 +38,7 @@ class Reconciler:
     ) -> None:
         self._repository = repository
         self._kept = kept
+        self._by_placement = by_placement
         self._placements = placements
         self._sites = sites
         self._resync_s = resync_s
@@ -88,7 +90,7 @@ class Reconciler:
     def _of_placement(self, placement: str) -> Iterable[str]:
         held = self._placements.get(placement)
         if held is None:
-            return [transfer.name for transfer in self._kept.values() if transfer.message.placement == placement]
+            return list(self._by_placement[placement])
         made = (*held.message.input_transfers, *held.message.output_transfers)
         return [name for name in made if self._kept.get(name) is not None]
 
