@@ -91,6 +91,7 @@ def _schema(comments: dict[str, str]) -> dict[str, Any]:
     shared = {name: defs[_holder(within)]["properties"][name] for name, within in WITHIN.items()}
     job["properties"] |= shared | {name: defs["Variant"]["properties"][name] for name in OF_VARIANT}
     job["properties"]["secrets"] = {"type": ["object", "array"]}
+    job["properties"]["retry"] = {"anyOf": [{"type": "integer"}, dict(job["properties"]["retry"])]}
     job["properties"]["setup"] = {"type": ["string", "array", "object"]}
     for name, text in SHORT_TEXTS.items():
         job["properties"].setdefault(name, {})["description"] = text.en
@@ -141,7 +142,7 @@ def _single(field: FieldDescriptor) -> dict[str, Any]:
         return {"enum": [*_choices(field), *(CHOICES if field.name == "on_failure" else ())]}
     if field.message_type is not None:
         if field.message_type.full_name.startswith("google."):
-            return {"type": "string", "format": "date-time"}
+            return {"type": "string"}
         return {"$ref": f"#/$defs/{field.message_type.name}"}
     if field.type == FieldDescriptor.TYPE_BOOL:
         return {"type": "boolean"}
@@ -186,7 +187,7 @@ def _written(field: FieldDescriptor, lang: str) -> str:
     if field.enum_type is not None:
         one = ", ".join(f"`{each}`" for each in (*_choices(field), *(CHOICES if field.name == "on_failure" else ())))
     elif kind is not None and kind.full_name.startswith("google."):
-        one = "`2027-01-31T12:00:00Z`"
+        one = "`2027-01-31T12:00:00Z`, `6h`"
     elif kind is not None:
         one = f"[{kind.name}](#{kind.name.lower()})"
     elif field.type == FieldDescriptor.TYPE_BOOL:

@@ -10,6 +10,7 @@ import select
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from suanmesh_cli.jobforms import Forms, Template
 from suanmesh_cli.jobsecrets import Source, named, of_file
 from suanmesh_cli.jobsetup import NO_NETWORK, SetupReader
 from suanmesh_cli.texts import refusal
+from suanmesh_kernel.clock import Clock, SystemClock
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_kernel.texts import Text
 from suanmesh_sdk.workdir import unpack
@@ -34,6 +36,7 @@ SILENCE_S_MAX = 5.0
 """How long a pipe may keep the reader waiting."""
 INPUT_SILENCE_S_MAX = 60.0
 """The same of standard input: who writes it may reckon first."""
+SYSTEM_CLOCK = SystemClock()
 DEPTH_MAX = 32
 """Lists and mappings within each other; a job's own fields need eight."""
 
@@ -58,10 +61,17 @@ def load(path: Path, *, silence_s_max: float = SILENCE_S_MAX) -> Job:
     return read(path, silence_s_max=silence_s_max).job
 
 
-def read(path: Path, values: Mapping[str, str] | None = None, *, silence_s_max: float = SILENCE_S_MAX) -> JobFile:
+def read(
+    path: Path,
+    values: Mapping[str, str] | None = None,
+    *,
+    silence_s_max: float = SILENCE_S_MAX,
+    clock: Clock = SYSTEM_CLOCK,
+) -> JobFile:
     """The job that the file at `path` describes, `values` at its places; files it names are read relative to it.
 
-    `-` is standard input, and names are relative to where we are. Raises InvalidArgument (`FIELD_INVALID`) with file,
+    `-` is standard input, and names are relative to where we are. A deadline may be so long after the time of `clock`.
+    Raises InvalidArgument (`FIELD_INVALID`) with file,
     line and field.
     """
     try:
@@ -71,7 +81,7 @@ def read(path: Path, values: Mapping[str, str] | None = None, *, silence_s_max: 
     if len(content) > FILE_BYTES_MAX:
         large = Text(f"larger than {FILE_BYTES_MAX} bytes", f"超过 {FILE_BYTES_MAX} 字节")
         raise _invalid(str(path), large, field=str(path))
-    return _Reader(path, values or {}).file(content)
+    return _Reader(path, values or {}, clock.now()).file(content)
 
 
 def _content(path: Path, bytes_max: int, silence_s_max: float) -> bytes:
@@ -95,8 +105,9 @@ def _opened(path: str, flags: int) -> int:
 
 
 class _Reader:
-    def __init__(self, path: Path, values: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, values: Mapping[str, str], now: datetime) -> None:
         self._path = path
+        self._now = now
         self._template = Template(values)
         self._notes: list[Text] = []
         self._workdir: Path | None = None
@@ -112,10 +123,12 @@ class _Reader:
         setup = _pair(root, "setup")
         job = Job()
         root.value = [pair for pair in root.value if pair not in (folder, secrets, setup)]
-        Filler(self._wrong, self._file).fill(job, Forms(self._wrong).in_full(root))
+        Filler(self._wrong, self._file, self._now).fill(job, Forms(self._wrong).in_full(root))
         wheels = None
-        if setup is not None:
-            wheels = SetupReader(self._wrong, self._text).read(setup[1]).into(job, self._base)
+        if setup is not None and (made := SetupReader(self._wrong, self._text).read(setup[1])):
+            wheels = made.into(job, self._base)
+            if wheels is not None and not wheels.is_dir():
+                raise self._wrong(setup[0], "setup.wheels", Text(f"{wheels} is no folder", f"{wheels} 不是目录"))
             self._notes.append(NO_NETWORK)
         if folder is not None:
             self._pack(job, folder[1])

@@ -15,6 +15,7 @@ import yaml
 
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_kernel.texts import Text
+from suanmesh_sdk.commands import SHELL, words_of
 from suanmesh_sdk.parameters import parameter_of
 
 Wrong = Callable[[Any, str, Text], InvalidArgument]
@@ -33,8 +34,10 @@ OTHERS = ("args", "array", "env")
 SHORT_TEXTS: Mapping[str, Text] = {
     "name": Text("Last part of the job's name, as with `--id`.", "作业名称的最后一段，同 `--id`。"),
     "command": Text(
-        "What each task runs: a list of words, or a line that is split as a shell would, with nothing filled in.",
-        "每个任务运行的命令：单词列表，或按 shell 规则拆分的一行（不做任何替换）。",
+        "What each task runs: a list of words, run as they are, or a line. A line that asks for a shell, by a pipe, "
+        "`>`, `&&`, `$NAME`, a pattern or several commands, is run by `/bin/sh -e`: the first that fails ends it.",
+        "每个任务运行的命令：按原样运行的单词列表，或一行文本。需要 shell 的一行（管道、`>`、`&&`、`$NAME`、通配符或"
+        "多条命令）由 `/bin/sh -e` 运行：第一条失败的命令即结束。",
     ),
     "args": Text("Words behind the command.", "接在命令之后的参数。"),
     "setup": Text(
@@ -84,11 +87,16 @@ SHORT_TEXTS: Mapping[str, Text] = {
         "某个任务失败时，其余任务 `stop` 或 `continue`；成功任务的结果都会送达。",
     ),
     "retry": Text(
-        "When a task that fails is run again by itself, such as `{times: 3, backoff: 10s, exit_statuses: [75]}`.",
-        "失败的任务何时单独重跑，如 `{times: 3, backoff: 10s, exit_statuses: [75]}`。",
+        "When a task that fails is run again by itself: how often, such as `3`, or "
+        "`{times: 3, backoff: 10s, exit_statuses: [75]}`.",
+        "失败的任务何时单独重跑：次数，如 `3`，或 `{times: 3, backoff: 10s, exit_statuses: [75]}`。",
     ),
     "budget": Text("Most it may cost, in the account's currency, such as `1.50`.", "费用上限，账户币种，如 `1.50`。"),
-    "deadline": Text("Latest end.", "最迟结束时间。"),
+    "deadline": Text(
+        "Latest end: a time with its zone, such as `2027-01-31T18:00+08:00`, or how long after it is submitted, "
+        "such as `6h`.",
+        "最迟结束时间：带时区的时间，如 `2027-01-31T18:00+08:00`，或提交后多久，如 `6h`。",
+    ),
     "allow_sites": Text("Only these sites.", "只用这些站点。"),
     "deny_sites": Text("Not these sites.", "不用这些站点。"),
     "residency": Text("Only sites within these jurisdictions.", "只用这些辖区内的站点。"),
@@ -96,7 +104,10 @@ SHORT_TEXTS: Mapping[str, Text] = {
 """What may stand at the top of a file beside the contract's own fields."""
 SHORT = frozenset((*WITHIN, *OF_VARIANT, *OTHERS, "setup", "workdir"))
 TASKS_MAX = 10_000
-_RANGE = re.compile(r"(-?\d{1,15})\.\.(-?\d{1,15})(?:\.\.(\d{1,15}))?", re.ASCII)
+_RANGE = re.compile(r"(-?\d{1,15}) *\.\. *(-?\d{1,15})(?: *\.\. *(-?\d{1,15}))?", re.ASCII)
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
+NULL = "tag:yaml.org,2002:null"
+NO_VALUE = Text("has no value", "没有值")
 _HOLE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*(?:\|([^{}]*))?\}\}")
 _BEGIN, _END = "\ue000", "\ue001"
 """Around the number of a hole while the text is read as YAML: a value can give no structure."""
@@ -164,7 +175,9 @@ class Forms:
             name = key.value if isinstance(key, yaml.ScalarNode) else ""
             if name in others:
                 raise self._wrong(key, name, Text("given twice", "重复出现"))
-            if name in WITHIN:
+            if name == "retry" and isinstance(value, yaml.ScalarNode) and value.tag != NULL:
+                inner["task"].append((key, _mapping(value, [(_word("times", value), value)])))
+            elif name in WITHIN:
                 inner[WITHIN[name]].append((key, value))
             elif name in OF_VARIANT:
                 inner["variant"].append((key, value))
@@ -203,29 +216,37 @@ class Forms:
             return variant
         words = self._words(found[1], "command")
         if "args" in others:
-            words += self._words(others["args"][1], "args")
+            if [word.value for word in words[: len(SHELL)]] == [*SHELL] and isinstance(found[1], yaml.ScalarNode):
+                shell = Text("a shell reads the command: write them there", "命令由 shell 读取：请写在命令里")
+                raise self._wrong(others["args"][0], "args", shell)
+            words += self._words(others["args"][1], "args", whole=False)
         command = (found[0], _sequence(found[1], words))
         return [command if pair is found else pair for pair in variant]
 
-    def _words(self, node: yaml.Node, field: str) -> list[yaml.Node]:
-        """A list as it is; one text as a shell would split it, with nothing filled in."""
+    def _words(self, node: yaml.Node, field: str, *, whole: bool = True) -> list[Any]:
+        """A list as it is; one text as a shell would split it, or a `whole` command with the shell that it needs."""
         if isinstance(node, yaml.SequenceNode):
             return list(node.value)
         if not isinstance(node, yaml.ScalarNode):
             raise self._wrong(
                 node, field, Text("a list of words, or a line, is expected", "此处应为单词列表或一行文本")
             )
+        if node.tag == NULL:
+            raise self._wrong(node, field, NO_VALUE)
         try:
-            return [_word(word, node) for word in shlex.split(node.value)]
+            return [_word(word, node) for word in (words_of if whole else shlex.split)(node.value)]
         except ValueError as error:
             raise self._wrong(node, field, Text(f"cannot be split: {error}", f"无法拆分：{error}")) from error
 
     def _array(self, key: yaml.Node, node: yaml.Node) -> list[Pair]:
         """Every combination of the values is one task; what was named last varies fastest."""
         if not isinstance(node, yaml.MappingNode) or not node.value:
-            wanted = Text("a mapping of names to values is expected", "此处应为名称到取值的映射")
+            wanted = Text(
+                "a mapping of names to values is expected, such as {seed: 1..10}; `count` makes equal tasks",
+                "此处应为名称到取值的映射，如 {seed: 1..10}；`count` 得到相同的任务",
+            )
             raise self._wrong(node, "array", wanted)
-        axes = [self._values(value, f"array.{name.value}") for name, value in node.value]
+        axes = [self._axis(name, value) for name, value in node.value]
         count = 1
         for values in axes:
             count *= len(values)
@@ -239,18 +260,30 @@ class Forms:
         parameters = [_parameter(name, list(column)) for (name, _), column in zip(node.value, columns, strict=True)]
         return [(_word("count", key), _number(count, key)), (_word("parameters", key), _sequence(key, parameters))]
 
+    def _axis(self, name: yaml.Node, node: yaml.Node) -> list[str]:
+        """The values of what is called `name`, which has to be the end of a variable's name."""
+        if not isinstance(name, yaml.ScalarNode) or not _NAME.fullmatch(str(name.value)):
+            wrong = Text(
+                "a name is letters, digits and _, a letter first, at most 32: tasks find it as SUANMESH_PARAM_<NAME>",
+                "名称由字母、数字和 _ 组成，字母开头，至多 32 个：任务以 SUANMESH_PARAM_<名称> 得到它",
+            )
+            raise self._wrong(name, f"array.{name.value}", wrong)
+        return self._values(node, f"array.{name.value}")
+
     def _values(self, node: yaml.Node, field: str) -> list[str]:
         """A list of values, or a range such as `1..10` or `0..100..25`, both ends among them."""
         if isinstance(node, yaml.SequenceNode):
             if not node.value or not all(isinstance(each, yaml.ScalarNode) for each in node.value):
                 raise self._wrong(node, field, Text("a list of single values is expected", "此处应为单个值的列表"))
+            if nothing := next((each for each in node.value if each.tag == NULL), None):
+                raise self._wrong(nothing, field, NO_VALUE)
             return [str(each.value) for each in node.value]
         found = _RANGE.fullmatch(str(node.value).strip()) if isinstance(node, yaml.ScalarNode) else None
         first, last, step = (int(found[1]), int(found[2]), int(found[3] or 1)) if found else (0, 0, 0)
-        if not step:
+        if not step or (step < 0 and first < last):
             wanted = Text("a list, or a range such as 1..10, is expected", "此处应为列表，或形如 1..10 的范围")
             raise self._wrong(node, field, wanted)
-        numbers = range(first, last + 1, step) if first <= last else range(first, last - 1, -step)
+        numbers = range(first, last + 1, step) if first <= last else range(first, last - 1, -abs(step))
         return [str(number) for number in numbers[: TASKS_MAX + 1]]
 
 

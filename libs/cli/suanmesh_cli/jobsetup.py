@@ -36,6 +36,10 @@ class Setup:
     wheels: str = ""
     """A folder, or `datasets/{dataset}`; empty for none."""
 
+    def __bool__(self) -> bool:
+        """Whether anything stands there: a line that a place leaves empty is no setup, which would be charged."""
+        return bool(self.python or self.run or self.wheels)
+
     def into(self, job: Job, base: Path) -> Path | None:
         """Write it into a job; the folder of wheels, relative to `base`, that is still to be brought."""
         job.setup.python.extend(self.python)
@@ -80,7 +84,7 @@ class SetupReader:
     def _lines(self, found: Setup, node: yaml.Node, at: str) -> None:
         """Lines; those at the begin that only install packages by name are packages, which a mirror may bring."""
         if isinstance(node, yaml.ScalarNode):
-            lines = str(node.value).splitlines()
+            lines = text_of(node, at, self._wrong).splitlines()
         elif isinstance(node, yaml.SequenceNode) and all(isinstance(each, yaml.ScalarNode) for each in node.value):
             lines = [line for each in node.value for line in str(each.value).splitlines()]
         else:

@@ -10,6 +10,7 @@ BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 BYTES |= {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 BYTES |= {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
 RATES = {"bit/s": 1, "kbit/s": 10**3, "Mbit/s": 10**6, "Gbit/s": 10**9}
+RATES |= {"bps": 1, "kbps": 10**3, "Mbps": 10**6, "Gbps": 10**9}
 SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
 MICROSECONDS = {"us": 1, "µs": 1, "ms": 10**3, "s": 10**6}
 
@@ -32,18 +33,26 @@ _PART = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([A-Za-zµ]+(?:/[a-z]+)?)\s*", r
 
 
 def in_units(text: str, units: Mapping[str, int]) -> int | None:
-    """The whole number of base units `text` stands for, such as `1.5 GiB` or `2h30m`; None where it stands for none.
+    """The whole number of base units `text` stands for, such as `1.5 GiB` or `2h30m`; None where it stands for none."""
+    amount = amount_in(text, units)
+    return None if amount is None else _whole(amount)
 
-    Parts of a text are given from the largest unit to the smallest, each once.
+
+def amount_in(text: str, units: Mapping[str, int]) -> Decimal | None:
+    """The base units `text` stands for, with a fraction where it says so; None where it stands for none.
+
+    Parts of a text are given from the largest unit to the smallest, each once. Units are known in any case, where no
+    two differ by that alone.
     """
+    known = {unit.casefold(): factor for unit, factor in units.items()}
     amount, end, last = Decimal(0), 0, 0
     while end < len(text):
         part = _PART.match(text, end)
-        factor = units.get(part[2]) if part else None
+        factor = known.get(part[2].casefold()) if part else None
         if part is None or factor is None or (last and factor >= last):
             return None
         amount, end, last = amount + Decimal(part[1]) * factor, part.end(), factor
-    return _whole(amount) if last and end == len(text) else None
+    return amount if last and end == len(text) else None
 
 
 def times(text: str, factor: int) -> int | None:

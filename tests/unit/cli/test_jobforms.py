@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from datetime import UTC, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from suanmesh.scheduler.v1.job_pb2 import Job, TaskSpec
 from suanmesh_cli import jobfile, units
 from suanmesh_cli.jobfields import SET_BY_SERVICE
 from suanmesh_cli.jobforms import SHORT
+from suanmesh_kernel.clock import HandClock
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_sdk.parameters import value_of
 from suanmesh_sdk.workdir import LAY_OUT
@@ -97,8 +99,13 @@ def test_the_short_form_is_the_long_one(folder: Path) -> None:
         ("cpu: 2", "cpu_milli", 2000),
         ("ask: {cpu_milli: 2}", "cpu_milli", 2),
         ("memory: 1.5GiB", "memory_bytes", 3 << 29),
-        ("memory: 1024", "memory_bytes", 1024),
+        ("memory: 2097152", "memory_bytes", 2 << 20),
+        ("memory: 512mi", "memory_bytes", 512 << 20),
+        ("memory: 2gb", "memory_bytes", 2 * 10**9),
+        ("memory: 1.1Gi", "memory_bytes", 1181116007),
         ("memory: 1G", "memory_bytes", None),
+        ("memory: 64", "memory_bytes", None),
+        ("scratch: 10", "scratch_bytes", None),
         ("cpu: 0.0001", "cpu_milli", None),
         ("cpu: many", "cpu_milli", None),
     ],
@@ -184,7 +191,27 @@ def _task_of(text: str) -> TaskSpec:
         ("budget: lots", "such as 1.50"),
         ("budget: -1", "negative"),
         ("constraints: {max_latency: 5}", "is no number with one of us"),
-        ("on_failure: restart", "STOP_ALL"),
+        ("on_failure: restart", "STOP_ALL, KEEP_GOING, stop, continue"),
+        ("memory: 2G", "is 2Gi or 2GB meant?"),
+        ("memory: 64", "is 64 bytes: write the unit that is meant, such as 64Mi or 64Gi"),
+        ("max_duration: 1.5s", "is no whole number of s"),
+        ("deadline: 2027-01-31T18:00", "names no zone"),
+        ("deadline: 2027-01-31", "names no zone"),
+        ("array: {s: [1, null]}", "job.yaml:1: array.s: has no value"),
+        ("array: 0-9", "such as {seed: 1..10}; `count` makes equal tasks"),
+        ("array: {learning-rate: [1]}", "job.yaml:1: array.learning-rate: a name is letters"),
+        ("command: null", "command: has no value"),
+        ("command: [a]\nworkdir:", "job.yaml:2: workdir: has no value"),
+        ("command: [a]\nsetup:", "setup: has no value"),
+        ("command: [a]\nsetup: {wheels: nowhere}", "setup.wheels: nowhere"),
+        ("command: a | b\nargs: [c]", "job.yaml:2: args: a shell reads the command"),
+        ("run: python3 train.py", "did you mean 'command'"),
+        ("gpus: 1", "did you mean 'devices'"),
+        ("walltime: 1h", "did you mean 'max_duration'"),
+        ("max_latency: 5ms", "it is one of 'constraints'"),
+        ("inputs: [digits]", "a mapping is expected, such as {dataset: digits, mount: in/digits}"),
+        ("devices: gpu", "a list is expected, such as [{class: gpu, count: 1}]"),
+        ("allow_sites: wuhu", "a list is expected, such as [wuhu]"),
         ("files: [no.py]\ncommand: [a]", "No such file"),
         ("command: [a]\nworkdir: nowhere", "job.yaml:2: workdir: No such file"),
     ],
@@ -192,6 +219,45 @@ def _task_of(text: str) -> TaskSpec:
 def test_a_mistake_in_a_short_form_is_named_where_it_stands(folder: Path, text: str, says: str) -> None:
     """Who wrote the short form looks for the mistake there, not in a field that is not in the file."""
     assert says in refused(folder, text)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("python3 train.py --lr 0.1", ["python3", "train.py", "--lr", "0.1"]),
+        ("echo 'a | b' \\$HOME", ["echo", "a | b", "$HOME"]),
+        ("|\n  echo a\n", ["echo", "a"]),
+        ("python3 train.py | tee out/log", None),
+        ("python3 train.py --lr $SUANMESH_PARAM_LR", None),
+        ("|\n  make\n  ./run\n", None),
+    ],
+)
+def test_a_line_that_asks_for_a_shell_gets_one(folder: Path, line: str, words: list[str] | None) -> None:
+    """A job that hands `| tee log` to its program as words ends well, and has done something else."""
+    command = list(read(folder, f"command: {line}").job.package.variants[0].command)
+    shown = line.removeprefix("|\n").replace("\n  ", "\n").strip()
+    assert command == (words if words is not None else ["/bin/sh", "-ec", shown])
+
+
+def test_a_deadline_may_be_so_long_from_now(folder: Path) -> None:
+    """A job file that is submitted every day cannot name a day."""
+    clock = HandClock()
+    (folder / "job.yaml").write_text("deadline: 2h30m")
+    read_at = jobfile.read(folder / "job.yaml", clock=clock).job.constraints.deadline
+    assert read_at.ToDatetime(UTC) == clock.now() + timedelta(hours=2, minutes=30)
+    east = read(folder, "deadline: 2027-01-31 18:00+08:00").job.constraints.deadline
+    assert east.ToJsonString() == "2027-01-31T10:00:00Z"
+
+
+def test_a_number_of_retries_is_enough(folder: Path) -> None:
+    """Who wants a task run again wants to say how often, and nothing else."""
+    assert read(folder, "retry: 3").job.task.retry.times == 3
+
+
+@pytest.mark.parametrize("setup", ["''", "{}", "{run: []}", "'{{ lines | }}'"])
+def test_an_empty_setup_is_none(folder: Path, setup: str) -> None:
+    """A setup is charged, and doubles the time that a plan reckons with."""
+    assert not read(folder, f"command: [a]\nsetup: {setup}").job.HasField("setup")
 
 
 def test_what_is_set_gives_values_and_no_structure(folder: Path) -> None:
@@ -230,6 +296,7 @@ def test_lines_that_install_packages_are_packages(folder: Path) -> None:
 
 def test_wheels_travel_with_the_job(folder: Path) -> None:
     """There is no other way to a package where a site has no mirror."""
+    (folder / "lib").mkdir()
     wheels = read(folder, "setup: {python: [numpy==2.1], wheels: lib/}\ncommand: [true]\n")
     assert (wheels.wheels, wheels.job.setup.wheels) == (folder / "lib", ".wheels")
     given = read(folder, "setup: {python: [numpy==2.1], wheels: datasets/lib@2}\ncommand: [true]\n")

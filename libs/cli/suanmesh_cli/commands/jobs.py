@@ -60,7 +60,7 @@ async def submit(
     described = read.job
     sources = dict(read.secrets) | jobsecrets.of_options(secrets)
     jobsecrets.named(described, sources)
-    job_id = job_id or units.short(described.name)
+    job_id = job_id or described.name.removeprefix("jobs/")
     async with session.mesh() as mesh:
         if read.workdir is not None:
             await _bring(session, mesh, read.workdir, file, described)
