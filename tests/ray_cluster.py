@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,10 +34,10 @@ class LastingRay(Ray):
 
 
 @contextmanager
-def ray_cluster(cpus: int = CPUS) -> Iterator[LocalRay]:
+def ray_cluster(cpus: int = CPUS, environment: Mapping[str, str] | None = None) -> Iterator[LocalRay]:
     """A cluster that is gone afterwards; skips where Ray is not installed."""
     try:
-        with running(cpus) as cluster:
+        with running(cpus, environment) as cluster:
             yield cluster
     except ToolMissing as missing:
         pytest.skip(str(missing))
@@ -48,8 +48,10 @@ def access_to(cluster: LocalRay) -> RayAccess:
     return RayAccess(cluster.address, Path(sys.executable), cluster.token_file)
 
 
-def ray_engine(ray: Ray, folder: Path, runtimes: tuple[Path, ...]) -> BatchedEngine[Entry]:
+def ray_engine(
+    ray: Ray, folder: Path, runtimes: tuple[Path, ...], *, dev_folder: Path = Path("/dev")
+) -> BatchedEngine[Entry]:
     """An engine whose tasks are walled off, each with a user of its own, as on a host with root."""
     confined = Confined(UserRange(), runtimes) if os.geteuid() == 0 else None
     layout = Layout(folder.absolute(), (Path(runtimes[0]) / "bin",), None, None, confined)
-    return BatchedEngine(layout, ray, "test", SystemClock())
+    return BatchedEngine(layout, ray, "test", SystemClock(), dev_folder=dev_folder)

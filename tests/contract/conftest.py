@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from executor_kinds import KINDS, ProcessExecutor, make_executor
 from kubernetes_cluster import AnyCluster, StandIn, any_cluster, stand_in
 from ledger_commands import OpenLedger
+from nvml_stand_in import CARDS, compiled, written
 from postgres import ABSENT, Postgres, binaries, running
 from ray_cluster import LastingRay, access_to, ray_cluster
 from slurm_cluster import slurm_cluster
@@ -20,6 +22,8 @@ from suanmesh_accounting.ledger.sql import SqlLedger
 from suanmesh_local.etcd import EtcdCluster
 from suanmesh_local.ray import LocalRay
 from suanmesh_local.slurm import LocalSlurm
+
+RAY_CARDS = ["NVIDIA A100-SXM4-80GB"] * 3
 
 
 @pytest.fixture(scope="session")
@@ -101,9 +105,14 @@ def cluster() -> Iterator[LocalSlurm]:
 
 
 @pytest.fixture(scope="module")
-def rays() -> Iterator[LocalRay]:
-    """One Ray cluster for all tests that want it."""
-    with ray_cluster() as started:
+def rays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRay]:
+    """One Ray cluster for all tests that want it; its node has three cards that are none, where gcc is."""
+    environment = {}
+    if shutil.which("gcc"):
+        folder = compiled(tmp_path_factory.mktemp("cards")).parent
+        written(folder / "cards", RAY_CARDS)
+        environment = {"LD_LIBRARY_PATH": str(folder), CARDS: str(folder / "cards")}
+    with ray_cluster(environment=environment) as started:
         yield started
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from executor_kinds import RUNTIMES, make_executor
+from nvml_stand_in import StandInCards, device_files
 from ray_cluster import ray_engine
 from slurm_cluster import slurm_engine
 
@@ -21,9 +22,11 @@ from suanmesh_agent.domain.tasks import Artefact, TaskEvent, TaskKey, TaskLook, 
 from suanmesh_agent.engines.memory import MemoryEngine
 from suanmesh_agent.engines.process.engine import ProcessEngine
 from suanmesh_agent.engines.queued import QueuedTasks
+from suanmesh_agent.nvidia import nvidia_cards
 from suanmesh_agent.ports import Engine
 from suanmesh_agent.task_run import until_over
 from suanmesh_content import FolderError
+from suanmesh_kernel.cards import DeviceAsk
 from suanmesh_kernel.clock import SystemClock
 
 MANY = 20
@@ -90,11 +93,77 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerato
         engine = make_executor(request.param, tmp_path / "tasks")
     world = World(engine, _shell)
     yield world
+    await cleared(world, engine)
+
+
+async def cleared(world: World, engine: ProcessEngine | QueuedTasks) -> None:
+    """End what runs, and remove what there is of it."""
     if running := engine.running():
         await engine.cancel(running)
         await until_over(engine, running)
     engine.forget(world.placement)
     engine.close()
+
+
+CARDS = 3
+SHOWS_CARDS = f"cd /dev && echo nvidia[0-9]* end; sleep {LONG_S}"
+
+
+@pytest.fixture(params=["sandbox", "slurm", "ray"])
+async def carded(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[World, None]:
+    """Each engine that gives cards to tasks behind walls, with three; nothing of its tasks is left."""
+    engine: ProcessEngine | QueuedTasks
+    folder, stand_in = tmp_path / "tasks", None
+    if request.param == "slurm":
+        engine = slurm_engine(request.getfixturevalue("cluster"), folder, RUNTIMES)
+    elif request.param == "ray":
+        dev = device_files(tmp_path / "dev", CARDS)
+        engine = ray_engine(request.getfixturevalue("ray"), folder, RUNTIMES, dev_folder=dev)
+        if not any(node.devices for node in await engine.nodes()):
+            pytest.skip("gcc is not installed: Ray has no cards to give")
+    else:
+        stand_in = StandInCards(tmp_path, ("NVIDIA H200",) * CARDS)
+        engine = make_executor("sandbox", folder, cards=nvidia_cards(stand_in.dev))
+    world = World(engine, _shell)
+    yield world
+    await cleared(world, engine)
+    if stand_in is not None:
+        stand_in.close()
+
+
+def asking_for_cards(world: World, index: int, count: int, model: str = "") -> TaskSpec:
+    """A task that says which cards it finds, and stays."""
+    asks = (DeviceAsk("gpu", (model,) if model else (), count, 0),) if count else ()
+    return replace(world.task(index), command=("sh", "-c", SHOWS_CARDS), devices=asks, max_duration_s=LONG_S)
+
+
+async def cards_of(world: World, index: int) -> set[str]:
+    """The device files of cards that a task finds."""
+    async with asyncio.timeout(120):
+        while not (said := _said(world, index)).endswith("end\n"):  # noqa: ASYNC110 - another process writes it
+            await asyncio.sleep(0.05)
+    return set(said.split()[:-1]) - {"nvidia[0-9]*"}
+
+
+def _said(world: World, index: int) -> str:
+    log = world.engine.open_log(world.key(index))
+    return log.read(0, 999)[1].decode() if log else ""
+
+
+async def test_each_task_has_the_cards_that_it_asked_for_and_no_others(carded: World) -> None:
+    """Two tasks on one card run out of its memory; whoever asked for none would use what another pays for."""
+    tasks = [asking_for_cards(carded, index, count) for index, count in enumerate((2, 1, 0))]
+    assert await carded.engine.submit(tasks) == [None] * 3
+    two, one, none = [await cards_of(carded, index) for index in range(3)]
+    assert (len(two), len(one), none) == (2, 1, set())
+    assert two | one == {"nvidia0", "nvidia1", "nvidia2"}
+
+
+async def test_a_task_for_a_card_that_is_not_there_is_not_taken(carded: World) -> None:
+    """It would wait for good, and its job has a place elsewhere."""
+    (fault,) = await carded.engine.submit([asking_for_cards(carded, 0, 1, "none like it")])
+    assert fault is not None
+    assert (await carded.engine.inspect([carded.key(0)]))[0].state is TaskState.ABSENT
 
 
 async def test_many_are_started_at_once_and_each_has_its_own_end(world: World) -> None:

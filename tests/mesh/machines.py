@@ -38,7 +38,7 @@ class Machine:
     def type(self, block: str) -> str:
         """What a block of commands prints, typed into a shell that ends at the first that fails."""
         done = subprocess.run(
-            [*self._inside, "/bin/bash", "-e", "-c", block],
+            [*self.inside, "/bin/bash", "-e", "-c", block],
             cwd=self.home, env=self._environment, capture_output=True, text=True, timeout=COMMAND_S_MAX, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"{self.name}: {done.returncode}\n{block}\n{done.stdout}{done.stderr}"
@@ -47,7 +47,7 @@ class Machine:
     def leave_running(self, command: str) -> Iterator[str]:
         """Start a command that stays in the foreground of a terminal of its own; what it prints, until it ends."""
         process = subprocess.Popen(
-            [*self._inside, "/bin/bash", "-c", f"exec {command}"],
+            [*self.inside, "/bin/bash", "-c", f"exec {command}"],
             cwd=self.home, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         printed: SimpleQueue[str | None] = SimpleQueue()
@@ -73,7 +73,8 @@ class Machine:
         self.running.clear()
 
     @property
-    def _inside(self) -> list[str]:
+    def inside(self) -> list[str]:
+        """What a command begins with that is to run there."""
         return ["nsenter", f"--net=/run/netns/{self.namespace}"]
 
     @property

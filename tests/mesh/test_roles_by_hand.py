@@ -23,6 +23,7 @@ ELSEWHERE = {
     "docs/how-to/back-up-a-node": "test_a_node_is_installed",
     "docs/how-to/certificates": "test_a_node_is_installed",
     "docs/how-to/several-machines": "test_a_machine_dies",
+    "docs/how-to/ray-site": "test_a_ray_site",
 }
 """Pages that have a test of their own, and which."""
 SLEEPS = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,12 +34,12 @@ _QUIET = {
 
 
 @contextmanager
-def running(cpus: int = 4) -> Iterator[LocalRay]:
+def running(cpus: int = 4, environment: Mapping[str, str] | None = None) -> Iterator[LocalRay]:
     """A cluster that is gone afterwards, and what it has run. Raises ToolMissing, OSError, TimeoutError."""
     if find_spec("ray") is None:
         raise ToolMissing("ray is missing: pip install 'suanmesh[ray]'")
     with TemporaryDirectory(prefix="suan-ray-") as folder:
-        cluster = LocalRay(Path(folder), cpus)
+        cluster = LocalRay(Path(folder), cpus, environment)
         try:
             cluster.start()
             yield cluster
@@ -50,22 +50,37 @@ def running(cpus: int = 4) -> Iterator[LocalRay]:
 class LocalRay:
     """One cluster: a head with so many processors, whatever the machine has, and another node where it is asked for."""
 
-    def __init__(self, folder: Path, cpus: int) -> None:
-        """`folder` has a short path: sockets lie deep in it."""
+    def __init__(
+        self,
+        folder: Path,
+        cpus: int,
+        environment: Mapping[str, str] | None = None,
+        *,
+        host: str = _HEAD,
+        inside: Sequence[str] = (),
+    ) -> None:
+        """`folder` has a short path: sockets lie deep in it. The `environment` is of all its processes.
+
+        The head is at `host`; what starts a node is started by `inside`, such as `nsenter` with a network of its own.
+        """
         if len(str(folder)) > _NODE_PATH_MAX:
             raise ValueError(f"{folder}: too long a path for sockets")
         self.folder = folder
         self.token_file = folder / "token"
+        self._environment = dict(environment or {})
         self._started: set[psutil.Process] = set()
         (port,) = free_ports(1)
-        self.address = f"{_HEAD}:{port}"
-        self.head = self._node("head", _HEAD, cpus, "--head", f"--port={port}", "--include-dashboard=false")
+        self._inside = list(inside)
+        self.address = f"{host}:{port}"
+        self.head = self._node("head", host, cpus, "--head", f"--port={port}", "--include-dashboard=false")
         self.other = self._node("other", _OTHER, 1, f"--address={self.address}")
 
     def _node(self, name: str, host: str, cpus: int, *options: str) -> Process:
-        environment = _QUIET | {"RAY_AUTH_TOKEN_PATH": str(self.token_file), "RAY_TMPDIR": str(self.folder)}
+        environment = _QUIET | self._environment
+        environment |= {"RAY_AUTH_TOKEN_PATH": str(self.token_file), "RAY_TMPDIR": str(self.folder)}
         command = [
-            str(Path(sys.executable).parent / "ray"), "start", "--block", "--disable-usage-stats", f"--num-cpus={cpus}",
+            *self._inside, str(Path(sys.executable).parent / "ray"),
+            "start", "--block", "--disable-usage-stats", f"--num-cpus={cpus}",
             f"--memory={MEMORY_BYTES}", f"--object-store-memory={_OBJECTS_BYTES}", f"--node-ip-address={host}",
             f"--node-name={name}", "--min-worker-port=0", "--max-worker-port=0", *options,
         ]  # fmt: skip

@@ -131,6 +131,11 @@ async def _ray_answers(settings: AgentSettings) -> None:
         raise FailedPrecondition("RAY_NODES_MISSING", f"no node of the Ray at {access.address} takes tasks")
     cores = sum(node.cpu_milli for node in nodes) // 1000
     _tell("ok", "to Ray", f"{len(nodes)} nodes with {cores} processors at {access.address}")
+    if access.token_file is None:
+        problem = (
+            "it wants no token, and listens at all addresses of its nodes: who reaches one runs what they like there"
+        )
+        _tell("warning", "to Ray", problem)
 
 
 def settings_of(invite: Invite, name: str, folder: Path, host: str, port: int) -> dict[str, str]:

@@ -116,9 +116,10 @@ def open_engine(settings: AgentSettings) -> SiteEngine:
     if settings.engine == ENGINES[0]:
         return engine
     engine.close()
+    gives_cards = settings.offer_cards and not settings.devices
     if settings.engine == "ray":
         ray = Ray(ray_access(settings), settings.site)
-        return BatchedEngine(engine.layout, ray, settings.site, SystemClock())
+        return BatchedEngine(engine.layout, ray, settings.site, SystemClock(), gives_cards=gives_cards)
     programs = Slurm(settings.slurm_conf, settings.slurm_programs, settings.slurm_partition, settings.slurm_options)
     return BatchedEngine(
         engine.layout,
@@ -126,7 +127,7 @@ def open_engine(settings: AgentSettings) -> SiteEngine:
         settings.site,
         SystemClock(),
         settle_s=settings.slurm_settle_s,
-        gives_cards=settings.offer_cards and not settings.devices,
+        gives_cards=gives_cards,
     )
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from suanmesh_agent.domain.card_files import minors_of
 from suanmesh_agent.domain.cards import Card, assigned, counted, to_ask_for
 from suanmesh_agent.domain.work import Work, objection, with_cards
 from suanmesh_agent.engines.process.sandbox import Places, Sandbox, with_devices
@@ -15,6 +17,9 @@ from suanmesh_kernel.cards import DeviceAsk, picked, serves
 from suanmesh_kernel.quantities import Capacity, Device
 
 MODELS = ("a", "b", "c")
+DRIVER_TELLS = (
+    "Model: \t\t NVIDIA A100\nGPU UUID: \t GPU-{id}\nBus Location: \t 0000:{id}:00.0\nDevice Minor: \t {minor}\n"
+)
 asks = st.lists(
     st.builds(
         DeviceAsk,
@@ -115,3 +120,18 @@ def test_of_two_models_the_one_that_is_left_is_taken() -> None:
     two = with_cards(replace(one, placement="q"), capacity=site, taken=one.capacity)
     assert not objection(two, capacity=site, taken=one.capacity, runtimes=["python3"])
     assert one.capacity.devices != two.capacity.devices
+
+
+@pytest.mark.parametrize(
+    ("visible", "numbers"),
+    [("0", ["3"]), ("1,0", ["2", "3"]), ("GPU-b", ["2"]), ("GPU-c", []), ("2", []), ("", []), ("NoDevFiles", [])],
+)
+def test_the_device_files_of_cards_are_those_that_the_driver_says(visible: str, numbers: list[str]) -> None:
+    """Cards are counted in another order than their files on some hosts: a task would have another one's card."""
+    told = [DRIVER_TELLS.format(id="a", minor=3), DRIVER_TELLS.format(id="b", minor=2)]
+    assert minors_of(visible, told) == numbers
+
+
+def test_without_a_driver_cards_and_files_count_alike() -> None:
+    """As where whoever gives out cards counts their files, and of an id nothing is known."""
+    assert [minors_of(visible, ()) for visible in ("1,0", "", "GPU-a")] == [["1", "0"], [], []]

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from suanmesh_agent.engines.queued import Node
-from suanmesh_agent.engines.ray.client import told
+from suanmesh_agent.engines.ray.client import Needs, told
 from suanmesh_agent.engines.ray.listing import entries_of, nodes_of
+from suanmesh_kernel.quantities import Device
 
 VERSIONS = """Version mismatch: The cluster was started with:
     Ray: {}
@@ -49,8 +50,16 @@ def test_nodes_that_are_gone_or_take_no_tasks_are_not_offered() -> None:
         _node("10.0.0.1", "head", CPU=0.0, memory=1e9),
         _node("10.0.0.2", "n2", alive=False, CPU=8.0),
         _node("10.0.0.4", "n1", CPU=0.5, memory=1e9, GPU=1.0),
+        _node("10.0.0.5", "n4", CPU=8.0, GPU=0.5),
+        _node("10.0.0.6", "n5", CPU=8.0, GPU=4.0)
+        | {"Resources": {"CPU": 8.0, "GPU": 4.0, "accelerator_type:A100": 1.0}},
     ]
-    assert nodes_of(said) == [Node("n1", 500, 10**9), Node("n3", 16_000, 2 * 10**9)]
+    assert nodes_of(said) == [
+        Node("n1", 500, 10**9, (Device("gpu", "unnamed", 1),)),
+        Node("n3", 16_000, 2 * 10**9),
+        Node("n4", 8000, 0),
+        Node("n5", 8000, 0, (Device("gpu", "A100", 4),)),
+    ]
 
 
 def test_nodes_on_one_host_are_told_apart() -> None:
@@ -60,16 +69,26 @@ def test_nodes_on_one_host_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cpus", "memory", "code"),
-    [(4.0, 10, "QUEUE_RESOURCES"), (0.01, 0, "QUEUE_RESOURCES"), (5.0, 10, "QUEUE_NODES"), (1.0, 101, "QUEUE_NODES")],
+    ("needs", "code"),
+    [
+        ((4.0, 10, 0, ""), "QUEUE_RESOURCES"),
+        ((0.01, 0, 0, ""), "QUEUE_RESOURCES"),
+        ((5.0, 10, 0, ""), "QUEUE_NODES"),
+        ((1.0, 101, 0, ""), "QUEUE_NODES"),
+        ((1.0, 5, 2, ""), "QUEUE_RESOURCES"),
+        ((1.0, 5, 2, "A100"), "QUEUE_RESOURCES"),
+        ((1.0, 5, 2, "H100"), "QUEUE_NODES"),
+        ((1.0, 5, 3, ""), "QUEUE_NODES"),
+        ((1.0, 6, 1, ""), "QUEUE_NODES"),
+    ],
 )
-def test_what_no_node_is_large_enough_for_waits_for_nodes(cpus: float, memory: int, code: str) -> None:
+def test_what_no_node_is_large_enough_for_waits_for_nodes(needs: Needs, code: str) -> None:
     """A user who is told to wait for room waits for good where the large node has gone."""
-    nodes = [Node("a", 4000, 100), Node("b", 8000, 5)]
-    (entry,) = entries_of([("suanmesh/s/p/0-1/7", cpus, memory)], nodes, "suanmesh/s/")
+    nodes = [Node("a", 4000, 100), Node("b", 8000, 5, (Device("gpu", "A100", 2),))]
+    (entry,) = entries_of([("suanmesh/s/p/0-1/7", needs)], nodes, "suanmesh/s/")
     assert (entry.mark, entry.element, entry.waits, entry.waits_for.code) == ("suanmesh/s/p/0-1", 7, True, code)
 
 
 def test_what_another_site_has_in_the_same_cluster_is_left_alone() -> None:
     """Two sites may share a cluster, and one's task is not the other's to end."""
-    assert entries_of([("suanmesh/other/p/0-1/0", 1.0, 0)], [], "suanmesh/s/") == []
+    assert entries_of([("suanmesh/other/p/0-1/0", (1.0, 0, 0, ""))], [], "suanmesh/s/") == []

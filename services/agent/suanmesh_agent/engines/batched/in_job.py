@@ -17,13 +17,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from suanmesh_agent.domain.card_files import CARD_CONTROL
+from suanmesh_agent.domain.card_files import CARD_CONTROL, minors_of
 from suanmesh_agent.engines.process import seccomp, shim, syscalls
 from suanmesh_agent.engines.process.confinement import Mounts
 from suanmesh_agent.engines.process.sandbox import with_devices
 
 _LOOK_S = 0.2
 _DECIDED = ("started.json", "exit.json")
+_DRIVER = Path("/proc/driver/nvidia/gpus")
+"""A folder for each card of this host, in the order in which NVIDIA's library counts them."""
 
 
 def main() -> int:
@@ -84,6 +86,11 @@ def _run(folder: Path, dev_folder: str) -> int:
     return 0
 
 
+def _driver_tells() -> list[str]:
+    """What the driver says of each card; nothing where it says nothing."""
+    return [(card / "information").read_text() for card in sorted(_DRIVER.glob("*"))]
+
+
 def _add_cards(dev_folder: str, spec: dict[str, Any]) -> None:
     """Give the task the node's cards that its job has, by the numbers of their device files, and tell it which.
 
@@ -91,10 +98,10 @@ def _add_cards(dev_folder: str, spec: dict[str, Any]) -> None:
     scheduler has told its job.
     """
     told = os.environ.get("CUDA_VISIBLE_DEVICES")  # noqa: TID251 - the scheduler's word
-    of_node = os.environ.get("SLURM_JOB_GPUS", told)  # noqa: TID251 - where Slurm hides the others, it tells a job from 0 on
-    if told is None or of_node is None:
+    if told is None:
         return
-    numbers = [each for each in of_node.split(",") if each.isdecimal()]
+    of_node = os.environ.get("SLURM_JOB_GPUS")  # noqa: TID251 - where Slurm hides the others, it tells a job from 0 on
+    numbers = minors_of(told, _driver_tells()) if of_node is None else minors_of(of_node, ())
     names = [f"nvidia{number}" for number in numbers] + list(CARD_CONTROL) * bool(numbers)
     nodes = [(f"{dev_folder}/{name}", name) for name in names if Path(dev_folder, name).exists()]
     walled = bool(spec["sandbox"]) or (spec["confine"] or {}).get("walled", False)

@@ -24,9 +24,11 @@ from queue import SimpleQueue
 from typing import Any
 
 Say = Callable[[dict[str, Any]], None]
+Needs = tuple[float, int, int, str]
+"""What a task asks of a node: processors, bytes of memory, cards, and their type; empty for any."""
 REACH_S = 5.0
 ANSWER_S = 10.0
-KEEPER = "keeper-1"
+KEEPER = "keeper-2"
 """With the number of what it is asked: another one's tasks are found by their folders."""
 _DENIAL = "InvalidAuthToken"
 _HEAD = {"node:__internal_head__": 0.001}
@@ -184,25 +186,27 @@ def keeper_kind() -> type:
         def __init__(self) -> None:
             import ray
 
-            self._held: dict[str, tuple[Any, float, int]] = {}
+            self._held: dict[str, tuple[Any, Needs]] = {}
             self._run = ray.remote(max_retries=0)(run_shim)
 
-        def take(self, elements: list[tuple[str, list[str], str]], cpus: float, memory: int) -> None:
+        def take(self, elements: list[tuple[str, list[str], str]], needs: Needs) -> None:
             """Hand over elements: key, command, and a file for what goes wrong."""
+            cpus, memory, gpus, kind = needs
+            asked: dict[str, Any] = {"num_cpus": cpus, "memory": memory, "num_gpus": gpus}
+            asked |= {"accelerator_type": kind} if kind else {}
             for key, command, out in elements:
                 if key not in self._held:
-                    ref = self._run.options(num_cpus=cpus, memory=memory).remote(command, out)
-                    self._held[key] = ref, cpus, memory
+                    self._held[key] = self._run.options(**asked).remote(command, out), needs
 
-        def held(self) -> list[tuple[str, float, int]]:
+        def held(self) -> list[tuple[str, Needs]]:
             """The keys of those that wait or run, and what they need."""
             import ray
 
             if self._held:
-                refs = [ref for ref, *_ in self._held.values()]
+                refs = [ref for ref, _ in self._held.values()]
                 over = set(ray.wait(refs, num_returns=len(refs), timeout=0, fetch_local=False)[0])
                 self._held = {key: held for key, held in self._held.items() if held[0] not in over}
-            return [(key, cpus, memory) for key, (_, cpus, memory) in self._held.items()]
+            return [(key, needs) for key, (_, needs) in self._held.items()]
 
         def drop(self, keys: list[str]) -> None:
             """Take out of the queue what waits."""
@@ -220,7 +224,10 @@ def run_shim(command: list[str], out: str) -> int:
     import os
     import subprocess
 
+    import ray
+
     told = {name: os.environ[name] for name in _TOLD if name in os.environ}  # noqa: TID251 - of Ray's worker
+    told["CUDA_VISIBLE_DEVICES"] = ",".join(ray.get_runtime_context().get_accelerator_ids().get("GPU", ()))
     with open(out, "ab") as said:  # noqa: PTH123 - sent to Ray by value
         child = subprocess.Popen(
             [*command, str(os.getpid())],

@@ -8,10 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from suanmesh_agent.engines.queued import Node
+from suanmesh_agent.engines.ray.client import Needs
+from suanmesh_kernel.quantities import Device
 from suanmesh_kernel.reasons import StateReason
 
 PENDING, INFEASIBLE = "PENDING_NODE_ASSIGNMENT", "INFEASIBLE"
 """Ray's own words for a task that waits, and for one that no node is large enough for."""
+GPU, UNTYPED = "gpu", "unnamed"
+"""The class of Ray's cards, and the model of those that it was told no type of."""
+_TYPE = "accelerator_type:"
+"""Begins the name of the resource by which Ray tells the type of a node's cards: they are of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +40,30 @@ def nodes_of(said: Sequence[Mapping[str, Any]]) -> list[Node]:
     for node in alive:
         host, resources = node["NodeManagerHostname"], node["Resources"]
         name = host if shared[host] == 1 else f"{host}-{node['NodeName']}"
-        found.append(Node(name, int(resources["CPU"] * 1000), int(resources.get("memory", 0))))
+        found.append(Node(name, int(resources["CPU"] * 1000), int(resources.get("memory", 0)), _devices_of(resources)))
     return sorted(found, key=lambda node: node.name)
 
 
-def entries_of(held: Sequence[tuple[str, float, int]], nodes: Sequence[Node], prefix: str) -> list[Entry]:
+def _devices_of(resources: Mapping[str, float]) -> tuple[Device, ...]:
+    """The cards of a node; how much memory they have Ray does not tell."""
+    count = int(resources.get("GPU", 0))
+    model = next((name.removeprefix(_TYPE) for name in sorted(resources) if name.startswith(_TYPE)), UNTYPED)
+    return (Device(GPU, model, count),) if count else ()
+
+
+def entries_of(held: Sequence[tuple[str, Needs]], nodes: Sequence[Node], prefix: str) -> list[Entry]:
     """The elements held whose key begins with `prefix`: those that wait, wait for room, or for a node to come."""
     found = []
-    for key, cpus, memory_bytes in held:
+    for key, needs in held:
         mark, _, element = key.rpartition("/")
         if key.startswith(prefix):
-            fits = any(node.cpu_milli >= cpus * 1000 and node.memory_bytes >= memory_bytes for node in nodes)
+            fits = any(_is_enough(node, needs) for node in nodes)
             code, said = ("QUEUE_RESOURCES", PENDING) if fits else ("QUEUE_NODES", INFEASIBLE)
             found.append(Entry(mark, int(element), StateReason(code, {"said": said})))
     return found
+
+
+def _is_enough(node: Node, needs: Needs) -> bool:
+    cpus, memory_bytes, gpus, kind = needs
+    cards = sum(each.count for each in node.devices if kind in ("", each.model))
+    return node.cpu_milli >= cpus * 1000 and node.memory_bytes >= memory_bytes and cards >= gpus

@@ -10,7 +10,7 @@ from suanmesh_agent.engines.batched.port import Batch
 from suanmesh_agent.engines.queued import Node
 from suanmesh_agent.engines.ray import client
 from suanmesh_agent.engines.ray.asking import Asker
-from suanmesh_agent.engines.ray.listing import Entry, entries_of, nodes_of
+from suanmesh_agent.engines.ray.listing import UNTYPED, Entry, entries_of, nodes_of
 
 CPU_MILLI_MIN = 10
 """Of a task that asks for none: without any, Ray starts all at once."""
@@ -54,7 +54,12 @@ class Ray:
             for element in range(len(batch.keys))
         ]
         cpu_milli = max(CPU_MILLI_MIN, batch.needs.cpu_milli)
-        await self._asker.ask("take", elements, cpu_milli / 1000, batch.needs.memory_bytes)
+        cards = batch.needs.cards
+        if len({model for _, model, _ in cards}) > 1:
+            return "a node of Ray's has cards of one type"
+        gpus, model = sum(count for *_, count in cards), cards[0][1] if cards else ""
+        kind = "" if model == UNTYPED else model
+        await self._asker.ask("take", elements, (cpu_milli / 1000, batch.needs.memory_bytes, gpus, kind))
         return ""
 
     async def listed(self, prefix: str) -> list[Entry]:
