@@ -26,6 +26,7 @@ DISTRIBUTIONS = {
     "grpc_reflection": "grpcio-reflection",
     "opentelemetry": "opentelemetry-api",
     "opentelemetry.exporter": "opentelemetry-exporter-otlp-proto-grpc",
+    "opentelemetry.exporter.otlp.proto.http": "opentelemetry-exporter-otlp-proto-http",
     "opentelemetry.proto": "opentelemetry-proto",
     "opentelemetry.sdk": "opentelemetry-sdk",
     "pynvml": "nvidia-ml-py",

@@ -21,7 +21,7 @@ from suanmesh_sdk import Resolver, Tls
 from suanmesh_sdk.mesh import Mesh
 from suanmesh_telemetry.logs import configure_logs
 from suanmesh_telemetry.rpc import CallSpans
-from suanmesh_telemetry.traces import Origin, OtlpTarget, Tracing, start_tracing
+from suanmesh_telemetry.traces import Origin, Target, Tracing, start_tracing
 
 log = structlog.get_logger()
 
@@ -73,7 +73,7 @@ def open_process(
     settings: object,
     clock: Clock,
     rng: Rng,
-    backends: Sequence[OtlpTarget] = (),
+    backends: Sequence[Target] = (),
 ) -> Process:
     """Set up logs and tracing of this process and read its keys; spans go to `backends`. Raises OSError, ValueError."""
     configure_logs(area, common.log_level)

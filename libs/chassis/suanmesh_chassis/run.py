@@ -34,7 +34,7 @@ from suanmesh_sdk import Tls
 from suanmesh_sdk.tls import Credentials, Shown
 from suanmesh_store.etcd import EtcdKeyspace
 from suanmesh_store.soundness import StoreCorrupt, StoreRefused, damage_among
-from suanmesh_telemetry.traces import OtlpTarget
+from suanmesh_telemetry.traces import Target
 
 S = TypeVar("S")
 
@@ -98,7 +98,7 @@ async def _serve(
     area: str,
     common: Common,
     settings: S,
-    backends: Sequence[OtlpTarget],
+    backends: Sequence[Target],
     build: Callable[[ServiceContext[S]], Awaitable[Parts]],
     *,
     edge: bool,

@@ -1,4 +1,4 @@
-"""Where a process sends its spans: to the trace store of its node, and to any other receivers of OTLP over gRPC.
+"""Where a process sends its spans: to the trace store of its node, and to any other receivers of OTLP.
 
 One other is told by the variables that OpenTelemetry gives for it, several by a file.
 """
@@ -10,17 +10,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from suanmesh_chassis.ca import server_name
 from suanmesh_chassis.settings import SECRET, Common, load
 from suanmesh_kernel.clock import Clock, SystemClock
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_sdk.tls import Shown, Tls
-from suanmesh_telemetry.traces import OtlpTarget
+from suanmesh_telemetry.http_target import HttpTarget
+from suanmesh_telemetry.traces import OtlpTarget, Target
 
 PREFIX = "OTEL_EXPORTER_OTLP_"
 TRACES = PREFIX + "TRACES_"
+TRACES_PATH = "v1/traces"
+PROTOCOLS = ("grpc", "http/protobuf")
 BACKENDS_MAX = 8
 """Each has a queue and a thread of its own."""
 
@@ -33,9 +36,10 @@ class Backend:
     """
 
     endpoint: str = ""
-    """`https://host:port`, or `http://host:port` without TLS; empty for no receiver."""
+    """`https://host:port`, or `http://host:port` without TLS; empty for no receiver. Over HTTP spans go to the path
+    `v1/traces` below it, and to itself where it is told for traces alone."""
     protocol: str = "grpc"
-    """`grpc`: no other is spoken."""
+    """`grpc` or `http/protobuf`."""
     insecure: bool = False
     """Without TLS, where the endpoint has no scheme."""
     certificate: Path | None = None
@@ -49,17 +53,20 @@ class Backend:
     compression: str = "none"
     """`none` or `gzip`."""
 
-    def target(self) -> OtlpTarget:
-        """How it is reached. Raises InvalidArgument (`FIELD_INVALID`), OSError."""
-        if self.protocol != "grpc":
-            raise _invalid("protocol", f"{self.protocol!r} is not spoken, only grpc")
+    def target(self, path: str = TRACES_PATH) -> Target:
+        """How it is reached; over HTTP, at `path` below it. Raises InvalidArgument (`FIELD_INVALID`), OSError."""
+        if self.protocol not in PROTOCOLS:
+            raise _invalid("protocol", f"{self.protocol!r} is not spoken, only {' and '.join(PROTOCOLS)}")
         if self.compression not in ("", "none", "gzip"):
             raise _invalid("compression", f"{self.compression!r} is neither none nor gzip")
-        told = urlsplit(self.endpoint if "://" in self.endpoint else f"//{self.endpoint}")
-        if told.scheme not in ("", "http", "https") or not told.hostname or _port(self.endpoint, told.netloc) is None:
-            raise _invalid("endpoint", f"{self.endpoint!r} is no https://host:port and no http://host:port")
         if (self.client_certificate is None) != (self.client_key is None):
             raise _invalid("client_key", "a certificate is shown with its key, or neither is given")
+        return self._over_grpc() if self.protocol == "grpc" else self._over_http(path)
+
+    def _over_grpc(self) -> OtlpTarget:
+        told = self._checked_endpoint()
+        if told.port is None:
+            raise _invalid("endpoint", f"{self.endpoint!r} is no https://host:port and no http://host:port")
         return OtlpTarget(
             endpoint=told.netloc,
             plain=told.scheme == "http" or (not told.scheme and self.insecure),
@@ -70,17 +77,40 @@ class Backend:
             gzip=self.compression == "gzip",
         )
 
+    def _over_http(self, path: str) -> HttpTarget:
+        if not self._checked_endpoint().scheme:
+            raise _invalid("endpoint", f"{self.endpoint!r} begins with neither https:// nor http://")
+        for file in (self.certificate, self.client_certificate, self.client_key):
+            _read(file)
+        return HttpTarget(
+            url=f"{self.endpoint.removesuffix('/')}/{path}" if path else self.endpoint,
+            ca=self.certificate,
+            certificate=self.client_certificate,
+            key=self.client_key,
+            headers=_headers(self.headers),
+            gzip=self.compression == "gzip",
+        )
 
-def span_backends(common: Common, environment: Mapping[str, str], clock: Clock | None = None) -> list[OtlpTarget]:
+    def _checked_endpoint(self) -> SplitResult:
+        told = urlsplit(self.endpoint if "://" in self.endpoint else f"//{self.endpoint}")
+        if told.scheme not in ("", "http", "https") or not told.hostname or told.query or told.fragment:
+            raise _invalid("endpoint", f"{self.endpoint!r} is no https://host:port and no http://host:port")
+        if "@" in told.netloc:
+            raise _invalid("endpoint", "who sends is told in headers, not in the endpoint")
+        _require_port(told)
+        return told
+
+
+def span_backends(common: Common, environment: Mapping[str, str], clock: Clock | None = None) -> list[Target]:
     """All of them. Raises InvalidArgument (`FIELD_INVALID`), OSError, ValueError."""
-    found: list[OtlpTarget] = []
+    found: list[Target] = []
     if common.otlp_endpoint:
         shown = Shown(Tls.of_folder(common.tls_dir), (clock or SystemClock()).monotonic)
         found.append(OtlpTarget(common.otlp_endpoint, False, server_name(common.node, "gateway"), current=shown))
     general, traces = load(Backend, PREFIX, environment), load(Backend, TRACES, environment)
     told = replace(general, **_differing(traces))
     if told.endpoint:
-        found.append(told.target())
+        found.append(told.target("" if traces.endpoint else TRACES_PATH))
     if common.otlp_backends is not None:
         found += _of_file(common.otlp_backends)
     if len(found) > BACKENDS_MAX:
@@ -92,7 +122,7 @@ def _differing(backend: Backend) -> dict[str, Any]:
     return {each.name: value for each in fields(backend) if (value := getattr(backend, each.name)) != each.default}
 
 
-def _of_file(path: Path) -> list[OtlpTarget]:
+def _of_file(path: Path) -> list[Target]:
     """Those of a TOML file: a table `[[backend]]` each, with the fields of `Backend`."""
     told = tomllib.loads(path.read_text())
     tables = told.pop("backend", [])
@@ -115,11 +145,11 @@ def _headers(text: str) -> tuple[tuple[str, str], ...]:
     return tuple((name.strip().lower(), unquote(value.strip())) for name, _, value in pairs)
 
 
-def _port(endpoint: str, netloc: str) -> int | None:
+def _require_port(told: SplitResult) -> None:
     try:
-        return urlsplit(f"//{netloc}").port
+        _ = told.port
     except ValueError as fault:
-        raise _invalid("endpoint", f"{endpoint!r}: {fault}") from fault
+        raise _invalid("endpoint", f"{told.netloc!r}: {fault}") from fault
 
 
 def _read(path: Path | None) -> bytes:

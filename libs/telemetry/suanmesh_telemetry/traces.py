@@ -92,6 +92,26 @@ class OtlpTarget:
     """Of a certificate that renews: what there is now in the place of `ca`, `certificate` and `key`; another object
     once that has changed."""
 
+    @property
+    def label(self) -> str:
+        """What it is called in metrics."""
+        return self.endpoint
+
+    def exporter(self, node: str) -> SpanExporter:
+        """What sends to it the spans of a process of `node`."""
+        return _Exporter(self, node)
+
+
+class Target(Protocol):
+    """A receiver of spans."""
+
+    @property
+    def label(self) -> str:
+        """What it is called in metrics."""
+
+    def exporter(self, node: str) -> SpanExporter:
+        """What sends to it the spans of a process of `node`."""
+
 
 class _Counted(BatchSpanProcessor):
     """Counts what does not fit its queue instead of losing it in silence."""
@@ -210,12 +230,12 @@ class Tracing:
                 await ended.wait()
 
 
-def start_tracing(origin: Origin, targets: Sequence[OtlpTarget]) -> Tracing:
+def start_tracing(origin: Origin, targets: Sequence[Target]) -> Tracing:
     """Send the spans of this process to each of `targets`, at least one, each from a queue of its own.
 
     Called once a process, before its first call.
     """
-    return install(origin, [_Counted(_Exporter(target, origin.node), target.endpoint) for target in targets])
+    return install(origin, [_Counted(target.exporter(origin.node), target.label) for target in targets])
 
 
 def install(origin: Origin, processors: Sequence[SpanProcessor]) -> Tracing:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
+import ssl
 import sys
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import grpc
@@ -21,6 +25,8 @@ from suanmesh_chassis.span_backends import BACKENDS_MAX, span_backends
 from suanmesh_chassis.testing import NODE
 from suanmesh_kernel.clock import SystemClock
 from suanmesh_kernel.refusals import InvalidArgument
+from suanmesh_telemetry.http_target import HttpTarget
+from suanmesh_telemetry.traces import OtlpTarget
 
 SENDER = """
 import os, sys
@@ -79,6 +85,40 @@ async def receiving(credentials: grpc.ServerCredentials | None = None) -> AsyncI
         yield receiver
     finally:
         await server.stop(0)
+
+
+@asynccontextmanager
+async def receiving_over_http(tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
+    """A receiver of OTLP over HTTP; `headers` has the path of the request too."""
+    receiver, loop = Receiver(), asyncio.get_running_loop()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            if self.headers.get("content-encoding") == "gzip":
+                body = gzip.decompress(body)
+            receiver.requests.append(trace_service_pb2.ExportTraceServiceRequest.FromString(body))
+            receiver.headers = {":path": self.path, **{name.lower(): value for name, value in self.headers.items()}}
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+            loop.call_soon_threadsafe(receiver.came.set)
+
+        def log_message(self, *_said: object) -> None:
+            """The output of tests is theirs."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    receiver.port = server.server_address[1]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield receiver
+    finally:
+        await asyncio.to_thread(server.shutdown)
+        thread.join()
+        server.server_close()
 
 
 @asynccontextmanager
@@ -162,11 +202,52 @@ async def test_a_backend_that_is_away_takes_no_span_from_another(tmp_path: Path)
     assert not refused.requests
 
 
+async def test_backends_over_http_have_every_span_and_no_token_of_another(tmp_path: Path) -> None:
+    """Many a vendor takes OTLP over HTTP alone; what is told for one backend by variables is not told to the next."""
+    ca = NodeCa.create("backend", SystemClock())
+    server, client = (ca.issue(f"spiffe://backend/service/{name}", ["localhost"]) for name in ("collector", "sender"))
+    files = {"ca": client.ca, "cert": client.certificate, "key": client.key, "own": server.certificate + server.key}
+    for name, content in files.items():
+        (tmp_path / f"{name}.pem").write_bytes(content)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(tmp_path / "ca.pem"))
+    tls.verify_mode = ssl.CERT_REQUIRED
+    tls.load_cert_chain(tmp_path / "own.pem")
+    async with receiving_over_http(tls) as secure, receiving_over_http() as plain, receiving() as over_grpc:
+        backends = tmp_path / "backends.toml"
+        backends.write_text(
+            f'[[backend]]\nendpoint = "http://127.0.0.1:{plain.port}/otlp/"\nprotocol = "http/protobuf"\n'
+            'headers = "x-team=blue"\ncompression = "gzip"\n'
+            f'[[backend]]\nendpoint = "http://127.0.0.1:{over_grpc.port}"\n'
+        )
+        async with sending(
+            SUANMESH_NODE=NODE,
+            SUANMESH_OTLP_BACKENDS=str(backends),
+            OTEL_EXPORTER_OTLP_ENDPOINT=f"https://localhost:{secure.port}",
+            OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf",
+            OTEL_EXPORTER_OTLP_CERTIFICATE=str(tmp_path / "ca.pem"),
+            OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE=str(tmp_path / "cert.pem"),
+            OTEL_EXPORTER_OTLP_CLIENT_KEY=str(tmp_path / "key.pem"),
+            OTEL_EXPORTER_OTLP_HEADERS="Authorization=Bearer%20s3cret",
+        ):
+            for receiver in (secure, plain, over_grpc):
+                await receiver.came.wait()
+
+    for receiver in (secure, plain, over_grpc):
+        assert receiver.spans() == ["a.B/C"]
+        assert receiver.headers["suanmesh-node"] == NODE
+    assert (secure.headers[":path"], plain.headers[":path"]) == ("/v1/traces", "/otlp/v1/traces")
+    assert secure.headers["authorization"] == "Bearer s3cret"
+    assert plain.headers["x-team"] == "blue"
+    assert "authorization" not in plain.headers.keys() | over_grpc.headers.keys()
+
+
 @pytest.mark.parametrize(
     ("environment", "field"),
     [
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://one:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, "protocol"),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://one"}, "endpoint"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://me:s3cret@one:1"}, "endpoint"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "one:4318", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, "endpoint"),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "ftp://one:1"}, "endpoint"),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://one:hundred"}, "endpoint"),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "one:1", "OTEL_EXPORTER_OTLP_HEADERS": "token"}, "headers"),
@@ -206,6 +287,25 @@ def test_what_is_told_for_traces_comes_before_what_is_told_for_all(tmp_path: Pat
         },
     )
 
+    assert isinstance(target, OtlpTarget)
     assert (target.endpoint, target.plain) == ("traces:2", True)
     assert target.headers == (("a", "1"), ("b", "x y"))
     assert "x y" not in repr(target)
+
+
+@pytest.mark.parametrize(
+    ("variables", "url"),
+    [
+        ({"ENDPOINT": "https://one"}, "https://one/v1/traces"),
+        ({"ENDPOINT": "https://one:4318/api/otlp/"}, "https://one:4318/api/otlp/v1/traces"),
+        ({"ENDPOINT": "https://all", "TRACES_ENDPOINT": "https://one/own/path"}, "https://one/own/path"),
+    ],
+)
+def test_over_http_the_path_is_that_of_the_standard(variables: dict[str, str], url: str) -> None:
+    """What a vendor's page says of OpenTelemetry's variables is right here too."""
+    told = {"PROTOCOL": "http/protobuf", **variables}
+
+    [target] = span_backends(Common(), {f"OTEL_EXPORTER_OTLP_{name}": value for name, value in told.items()})
+
+    assert isinstance(target, HttpTarget)
+    assert target.url == url
