@@ -83,6 +83,7 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "PARTIES_TOO_MANY": "本节点的主体数将超过上限",
         "SITE_REMOVED": "该站点已永久退出",
         "SITE_IN_USE": "该站点仍接纳新作业或仍有落位，请先排空",
+        "RATE_EXCEEDED": "该身份更新证书过于频繁，请按所示时间后重试",
         "NODES_TOO_MANY": "本节点信任的其他节点数已达上限",
         "DESCRIPTOR_KEY_LAPSED": "描述所用的签名密钥不在有效期内",
         "SIGNING_KEY_INVALID": "签名密钥须由所属站点的代理用该密钥自身签名提交",

@@ -79,7 +79,7 @@ def lead(
         catalogue,
         presence,
         enrolment,
-        Renewals(store, certifier, revoking),
+        Renewals(store, certifier, revoking, clock),
         revoking,
         registrar,
         keys,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from suanmesh.registry.v1 import registry_service_pb2 as pb
 from suanmesh_chassis import Call
 from suanmesh_chassis.ca import common_name
-from suanmesh_kernel.refusals import InvalidArgument, Unauthenticated
+from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.refusals import InvalidArgument, ResourceExhausted, Unauthenticated
 from suanmesh_registry import wire
 from suanmesh_registry.certificates import Certifier, SignedCertificate
+from suanmesh_registry.domain.renewal_rate import BURST, PER_S, RenewalRates
 from suanmesh_registry.reads import agents_site
 from suanmesh_registry.revoking import Revoking
 from suanmesh_sdk.status import MESH_DOMAIN
@@ -23,13 +25,19 @@ class Renewals:
     store: Store
     certifier: Certifier
     revoking: Revoking
+    clock: Clock
+    rates: RenewalRates = field(default_factory=RenewalRates)
 
     async def renewed(self, request: pb.RenewCertificateRequest, call: Call) -> pb.RenewCertificateResponse:
         """The certificate.
 
         Raises InvalidArgument (`CSR_INVALID`), NotFound (`SITE_UNKNOWN`), FailedPrecondition (`SITE_REMOVED`),
-        Unauthenticated (`CERTIFICATE_REVOKED`), and Conflict.
+        Unauthenticated (`CERTIFICATE_REVOKED`), ResourceExhausted (`RATE_EXCEEDED`), and Conflict.
         """
+        if delay_s := self.rates.take(call.principal, self.clock.monotonic()):
+            most = f"one in {1 / PER_S:g} s, {BURST} at once"
+            message = f"{call.principal}: too many renewals; allowed are {most}; come again after {delay_s:.1f} s"
+            raise ResourceExhausted("RATE_EXCEEDED", message, retry_delay_s=delay_s, name=call.principal)
         certificate = await self._certified(request.csr_der, call)
         return pb.RenewCertificateResponse(certificate_pem=certificate.pem, ca_pem=self.certifier.ca_pem)
 

@@ -13,7 +13,8 @@ from suanmesh_chassis.ca import agent_server_name, common_name, server_name
 from suanmesh_chassis.call import Caller
 from suanmesh_chassis.identity import agent_id, caller_of, service_id, spiffe_ids, user_id
 from suanmesh_kernel.clock import HandClock
-from suanmesh_kernel.refusals import InvalidArgument, NotFound, Unauthenticated
+from suanmesh_kernel.refusals import InvalidArgument, NotFound, ResourceExhausted, Unauthenticated
+from suanmesh_registry.domain.renewal_rate import BURST
 from suanmesh_sdk.invites import new_key, signing_request
 from suanmesh_store import MemoryKeyspace
 from tests.service.registry.test_registry_service import Desk, a_desk, enrolled
@@ -103,3 +104,18 @@ async def test_what_is_no_request_is_not_signed(desk: Desk) -> None:
     caller = caller_of(user_id("demo", "acme", "ann"), "demo")
     with pytest.raises(InvalidArgument, match="CSR_INVALID"):
         await desk.service.RenewCertificate(pb.RenewCertificateRequest(csr_der=b"x"), desk.call(caller))
+
+
+async def test_who_renews_in_a_loop_is_told_when_to_come_again_and_keeps_nobody_else_away(desk: Desk) -> None:
+    """Each is a signature and, for a site, a write: one program gone wild would cost all sites their heartbeat."""
+    ann, bob = (caller_of(user_id("demo", "acme", name), "demo") for name in ("ann", "bob"))
+    for _ in range(BURST):
+        await renewed(desk, ann)
+    with pytest.raises(ResourceExhausted, match="RATE_EXCEEDED") as refused:
+        await renewed(desk, ann)
+
+    await renewed(desk, bob)
+    desk.clock.advance(refused.value.retry_delay_s)
+    await renewed(desk, ann)
+    with pytest.raises(ResourceExhausted, match="RATE_EXCEEDED"):
+        await renewed(desk, ann)

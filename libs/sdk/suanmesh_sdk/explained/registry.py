@@ -255,5 +255,19 @@ EXPLAINED: Final[dict[str, Explanation]] = {
         ),
         ("suan site drain", "suan site jobs"),
     ),
+    "RATE_EXCEEDED": Explanation(
+        "caller",
+        Text(
+            "One identity asks for more than 30 renewals of its certificate at once, or one in 5 s. A program renews "
+            "in a loop, or very many machines show the same identity.",
+            "同一身份一次请求更新证书超过 30 次，或超过每 5 秒一次：可能是程序在循环更新，或极多机器使用同一身份。",
+        ),
+        Text(
+            "Renew at two thirds of the certificate's life, as `suan` and the agent do by themselves; give machines "
+            "identities of their own.",
+            "在证书寿命的三分之二处更新（`suan` 和代理会自动更新）；为各机器使用各自的身份。",
+        ),
+        ("suan doctor", "suan user invite"),
+    ),
 }
 """By reason."""

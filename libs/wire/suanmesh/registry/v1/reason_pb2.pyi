@@ -70,6 +70,8 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """FAILED_PRECONDITION: the site has left for good."""
     REASON_SITE_IN_USE: _Reason.ValueType  # 24
     """FAILED_PRECONDITION: the site takes new work, or `placements` live there still; drain it first."""
+    REASON_RATE_EXCEEDED: _Reason.ValueType  # 25
+    """RESOURCE_EXHAUSTED: the caller has its certificate renewed more often than it may; RetryInfo says when to come again."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why the registry refused."""
@@ -122,3 +124,5 @@ REASON_SITE_REMOVED: Reason.ValueType  # 23
 """FAILED_PRECONDITION: the site has left for good."""
 REASON_SITE_IN_USE: Reason.ValueType  # 24
 """FAILED_PRECONDITION: the site takes new work, or `placements` live there still; drain it first."""
+REASON_RATE_EXCEEDED: Reason.ValueType  # 25
+"""RESOURCE_EXHAUSTED: the caller has its certificate renewed more often than it may; RetryInfo says when to come again."""

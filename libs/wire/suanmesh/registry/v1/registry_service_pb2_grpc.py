@@ -275,6 +275,8 @@ class RegistryServiceServicer(object):
         * `INVALID_ARGUMENT` (`CSR_INVALID`): also for a service that comes by way of a gateway, which does not tell the names.
         * `NOT_FOUND` (`SITE_UNKNOWN`): the calling agent's site.
         * `FAILED_PRECONDITION` (`SITE_REMOVED`).
+        * `RESOURCE_EXHAUSTED` (`RATE_EXCEEDED`): the caller asks for more in a time than anybody needs; RetryInfo says when to
+        come again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

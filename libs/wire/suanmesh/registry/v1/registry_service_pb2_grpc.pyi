@@ -97,6 +97,8 @@ class RegistryServiceStub:
       * `INVALID_ARGUMENT` (`CSR_INVALID`): also for a service that comes by way of a gateway, which does not tell the names.
       * `NOT_FOUND` (`SITE_UNKNOWN`): the calling agent's site.
       * `FAILED_PRECONDITION` (`SITE_REMOVED`).
+      * `RESOURCE_EXHAUSTED` (`RATE_EXCEEDED`): the caller asks for more in a time than anybody needs; RetryInfo says when to
+        come again.
     """
     RevokeCertificates: aio.UnaryUnaryMultiCallable[registry_service_pb2.RevokeCertificatesRequest, revocation_pb2.Revocation]
     """Revokes every certificate that was issued until now to a user or to the agent of a site: within a heartbeat every
@@ -343,6 +345,8 @@ class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
           * `INVALID_ARGUMENT` (`CSR_INVALID`): also for a service that comes by way of a gateway, which does not tell the names.
           * `NOT_FOUND` (`SITE_UNKNOWN`): the calling agent's site.
           * `FAILED_PRECONDITION` (`SITE_REMOVED`).
+          * `RESOURCE_EXHAUSTED` (`RATE_EXCEEDED`): the caller asks for more in a time than anybody needs; RetryInfo says when to
+            come again.
         """
 
     @abc_1.abstractmethod
