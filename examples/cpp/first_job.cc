@@ -2,8 +2,11 @@
 //
 // Prints one line: job, state, account, what was charged in 10^-6 of the currency, currency.
 
+#include <arpa/inet.h>
 #include <grpcpp/grpcpp.h>
+#include <netdb.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -75,7 +78,37 @@ std::string contents(const fs::path& path) {
   return text.str();
 }
 
-// The gateway, whose certificate must be that of the node's gateway whatever its address is called.
+// Of one or several gateways, `host:port` with commas between them, the target that gRPC tries in their order.
+//
+// Its schemes for several take addresses of one kind; a name that is not known now leaves the others to be tried.
+std::string target_of(const std::string& gateways) {
+  std::string targets[2];  // IPv4, IPv6
+  std::istringstream list(gateways);
+  for (std::string gateway; std::getline(list, gateway, ',');) {
+    gateway.erase(std::remove(gateway.begin(), gateway.end(), ' '), gateway.end());
+    const auto colon = gateway.rfind(':');
+    if (colon == std::string::npos) throw std::runtime_error("'" + gateway + "' is no host:port");
+    auto host = gateway.substr(0, colon);
+    if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
+    addrinfo wanted{}, *found = nullptr;
+    wanted.ai_socktype = SOCK_STREAM;
+    if (getaddrinfo(host.c_str(), nullptr, &wanted, &found) != 0) continue;
+    for (const auto* each = found; each != nullptr; each = each->ai_next) {
+      const bool six = each->ai_family == AF_INET6;
+      char text[NI_MAXHOST];
+      if (getnameinfo(each->ai_addr, each->ai_addrlen, text, sizeof text, nullptr, 0, NI_NUMERICHOST) != 0) continue;
+      auto& target = targets[six];
+      target += target.empty() ? (six ? "ipv6:" : "ipv4:") : ",";
+      target += (six ? "[" + std::string(text) + "]" : text) + gateway.substr(colon);
+    }
+    freeaddrinfo(found);
+  }
+  const auto& target = targets[targets[0].empty()];
+  if (target.empty()) throw std::runtime_error("no address of '" + gateways + "' is known");
+  return target;
+}
+
+// The gateways, whose certificates must be those of the node's gateway whatever their addresses are called.
 std::shared_ptr<grpc::Channel> connect(const Context& context) {
   grpc::SslCredentialsOptions tls;
   tls.pem_root_certs = contents(context.ca);
@@ -83,19 +116,34 @@ std::shared_ptr<grpc::Channel> connect(const Context& context) {
   tls.pem_private_key = contents(context.key);
   grpc::ChannelArguments arguments;
   arguments.SetSslTargetNameOverride("gateway." + context.node + ".suanmesh");
-  const auto first = context.gateway.substr(0, context.gateway.find(','));  // of several, any will do
-  return grpc::CreateCustomChannel(first, grpc::SslCredentials(tls), arguments);
+  arguments.SetLoadBalancingPolicyName("pick_first");  // the next one once this one does not answer
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 3'000);  // so long one may take to be connected
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 3'000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);  // one that has frozen is noticed
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5'000);
+  return grpc::CreateCustomChannel(target_of(context.gateway), grpc::SslCredentials(tls), arguments);
 }
 
-// Every call has an end; past it the answer is DEADLINE_EXCEEDED.
-std::unique_ptr<grpc::ClientContext> within(std::chrono::seconds limit) {
-  auto call = std::make_unique<grpc::ClientContext>();
-  call->set_deadline(std::chrono::system_clock::now() + limit);
-  return call;
-}
-
-void require(const grpc::Status& status) {
-  if (!status.ok()) throw std::runtime_error(status.error_message());
+// Makes a call, and again while nobody answers it, until `limit` from now; then the answer is DEADLINE_EXCEEDED.
+//
+// For calls that do nothing more the second time: what reads, and what has a request_id.
+template <typename Call>
+void insist(std::chrono::seconds limit, Call call) {
+  using std::chrono::milliseconds;
+  static std::mt19937 chance{std::random_device{}()};
+  const auto end = std::chrono::system_clock::now() + limit;
+  for (int pause_ms = 50;; pause_ms = std::min(2 * pause_ms, 1'000)) {
+    grpc::ClientContext context;
+    context.set_deadline(end);
+    const grpc::Status status = call(&context);
+    if (status.ok()) return;
+    const milliseconds pause(std::uniform_int_distribution<>(pause_ms / 2, pause_ms)(chance));
+    if (status.error_code() != grpc::StatusCode::UNAVAILABLE || std::chrono::system_clock::now() + pause >= end) {
+      throw std::runtime_error(status.error_message());
+    }
+    std::this_thread::sleep_for(pause);
+  }
 }
 
 // Makes a repeated call do nothing more.
@@ -120,7 +168,7 @@ scheduler::Job submit(scheduler::SchedulerService::Stub& stub, const std::string
   for (const auto* word : {"python3", "-c", "print(6 * 7)"}) variant->add_command(word);
 
   scheduler::SubmitJobsResponse response;
-  require(stub.SubmitJobs(within(std::chrono::seconds(30)).get(), request, &response));
+  insist(std::chrono::seconds(30), [&](auto* context) { return stub.SubmitJobs(context, request, &response); });
   const auto& result = response.results(0);
   if (result.has_error()) throw std::runtime_error(result.error().message());
   return result.job();
@@ -129,12 +177,13 @@ scheduler::Job submit(scheduler::SchedulerService::Stub& stub, const std::string
 scheduler::Job wait_for(scheduler::SchedulerService::Stub& stub, const std::string& name) {
   scheduler::WatchJobRequest request;
   request.set_name(name);
-  const auto call = within(std::chrono::seconds(120));
-  const auto stream = stub.WatchJob(call.get(), request);
   scheduler::Job job;
-  while (stream->Read(&job)) {
-  }
-  require(stream->Finish());  // ends with the job
+  insist(std::chrono::seconds(120), [&](auto* context) {  // a stream that breaks is opened anew, and tells all again
+    const auto stream = stub.WatchJob(context, request);
+    while (stream->Read(&job)) {
+    }
+    return stream->Finish();  // ends with the job
+  });
   if (!job.has_end_time()) throw std::runtime_error("the stream ended before the job did");
   return job;
 }
@@ -146,7 +195,7 @@ accounting::Bill bill_of(accounting::AccountingService::Stub& stub, const schedu
   request.set_job(job.name());
   for (int attempt = 0; attempt < 120; ++attempt) {
     accounting::Bill bill;
-    require(stub.GetBill(within(std::chrono::seconds(30)).get(), request, &bill));
+    insist(std::chrono::seconds(30), [&](auto* context) { return stub.GetBill(context, request, &bill); });
     if (bill.held_micros() == 0 && bill.charges_size() > 0) return bill;
     std::this_thread::sleep_for(std::chrono::milliseconds(250));
   }

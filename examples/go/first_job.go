@@ -5,13 +5,14 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
+	crand "crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"math/rand"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,7 +20,13 @@ import (
 
 	"github.com/BurntSushi/toml"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/resolver/manual"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	accounting "suanmesh/accounting/v1"
@@ -100,7 +107,8 @@ func (codec) Unmarshal(data []byte, message interface{}) error {
 	return proto.Unmarshal(data, message.(proto.Message))
 }
 
-// The gateway, whose certificate must be that of the node's gateway whatever its address is called.
+// The gateways, whose certificates must be those of the node's gateway whatever their addresses are called. They are tried
+// in the order in which they are named, and the next one once one does not answer.
 func connect(said meshContext) (*grpc.ClientConn, error) {
 	pair, err := tls.LoadX509KeyPair(said.Cert, said.Key)
 	if err != nil {
@@ -119,19 +127,57 @@ func connect(said meshContext) (*grpc.ClientConn, error) {
 		RootCAs:      roots,
 		ServerName:   "gateway." + said.Node + ".suanmesh",
 	})
+	gateways := manual.NewBuilderWithScheme("gateways")
+	var addresses []resolver.Address
+	for _, gateway := range strings.Split(said.Gateway, ",") {
+		addresses = append(addresses, resolver.Address{Addr: strings.TrimSpace(gateway)})
+	}
+	gateways.InitialState(resolver.State{Addresses: addresses})
 	return grpc.Dial(
-		strings.Split(said.Gateway, ",")[0], // of several, any will do
+		"gateways:///"+said.Node,
+		grpc.WithResolvers(gateways),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 2, Jitter: 0.5, MaxDelay: time.Second},
+			MinConnectTimeout: 3 * time.Second,
+		}),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 5 * time.Second}), // one that has frozen is noticed
 		grpc.WithTransportCredentials(mutual),
 		grpc.WithDefaultCallOptions(grpc.ForceCodec(codec{})),
 	)
 }
 
+// Makes a call, and again while nobody answers it, until `limit` from now; then the answer is DEADLINE_EXCEEDED.
+//
+// For calls that do nothing more the second time: what reads, and what has a request id.
+func insist(ctx context.Context, limit time.Duration, call func(context.Context) error) error {
+	ctx, stop := context.WithTimeout(ctx, limit)
+	defer stop()
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		err := call(ctx)
+		if status.Code(err) != codes.Unavailable {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause/2 + time.Duration(rand.Int63n(int64(pause/2)))):
+		}
+	}
+}
+
+func min(one, other time.Duration) time.Duration {
+	if one < other {
+		return one
+	}
+	return other
+}
+
 func submit(ctx context.Context, jobs scheduler.SchedulerServiceClient, account string) (*scheduler.Job, error) {
 	id := make([]byte, 16) // makes a repeated call do nothing more
-	if _, err := rand.Read(id); err != nil {
+	if _, err := crand.Read(id); err != nil {
 		return nil, err
 	}
-	response, err := jobs.SubmitJobs(ctx, &scheduler.SubmitJobsRequest{
+	request := &scheduler.SubmitJobsRequest{
 		RequestId: hex.EncodeToString(id),
 		Items: []*scheduler.SubmitJob{{Job: &scheduler.Job{
 			Account:      account,
@@ -143,6 +189,11 @@ func submit(ctx context.Context, jobs scheduler.SchedulerServiceClient, account 
 				Command: []string{"python3", "-c", "print(6 * 7)"},
 			}}},
 		}}},
+	}
+	var response *scheduler.SubmitJobsResponse
+	err := insist(ctx, 30*time.Second, func(ctx context.Context) (err error) {
+		response, err = jobs.SubmitJobs(ctx, request)
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -154,27 +205,31 @@ func submit(ctx context.Context, jobs scheduler.SchedulerServiceClient, account 
 }
 
 func waitFor(ctx context.Context, jobs scheduler.SchedulerServiceClient, name string) (*scheduler.Job, error) {
-	stream, err := jobs.WatchJob(ctx, &scheduler.WatchJobRequest{Name: name})
-	if err != nil {
-		return nil, err
-	}
 	seen := &scheduler.Job{}
-	for {
-		job, err := stream.Recv()
+	err := insist(ctx, 2*time.Minute, func(ctx context.Context) error { // a stream that breaks is opened anew, and tells all again
+		stream, err := jobs.WatchJob(ctx, &scheduler.WatchJobRequest{Name: name})
+		for err == nil {
+			var job *scheduler.Job
+			if job, err = stream.Recv(); err == nil {
+				seen = job
+			}
+		}
 		if errors.Is(err, io.EOF) && seen.EndTime != nil { // ends with the job
-			return seen, nil
+			return nil
 		}
-		if err != nil {
-			return nil, err
-		}
-		seen = job
-	}
+		return err
+	})
+	return seen, err
 }
 
 // The bill of a job, once nothing is held for it any more.
 func billOf(ctx context.Context, money accounting.AccountingServiceClient, job *scheduler.Job) (*accounting.Bill, error) {
 	for {
-		bill, err := money.GetBill(ctx, &accounting.GetBillRequest{Account: job.Account, Job: job.Name})
+		var bill *accounting.Bill
+		err := insist(ctx, 30*time.Second, func(ctx context.Context) (err error) {
+			bill, err = money.GetBill(ctx, &accounting.GetBillRequest{Account: job.Account, Job: job.Name})
+			return err
+		})
 		if err != nil || bill.HeldMicros == 0 && len(bill.Charges) > 0 {
 			return bill, err
 		}

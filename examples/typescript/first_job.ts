@@ -7,7 +7,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 
-import { createClient, type Transport } from "@connectrpc/connect";
+import { type CallOptions, Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { parse } from "smol-toml";
 import { AccountingService } from "suanmesh/accounting/v1/accounting_service_pb.js";
@@ -55,28 +55,61 @@ function currentContext(): Context {
   throw new Error(`there is no context '${wanted}'; start a mesh with \`suan dev\`, or set SUANMESH_CONFIG`);
 }
 
-/** The gateway, whose certificate must be that of the node's gateway whatever its address is called. */
-function connect(context: Context): Transport {
-  return createGrpcTransport({
-    baseUrl: `https://${context.gateway.split(",")[0]}`, // of several, any will do
-    nodeOptions: {
-      ca: readFileSync(context.ca),
-      cert: readFileSync(context.cert),
-      key: readFileSync(context.key),
-      servername: `gateway.${context.node}.suanmesh`,
-    },
-    idleConnectionTimeoutMs: 1000, // a program ends when its last connection does
-    defaultTimeoutMs: 30_000,
-  });
+/** The gateways, whose certificates must be those of the node's gateway whatever their addresses are called. */
+function connect(context: Context): Transport[] {
+  const nodeOptions = {
+    ca: readFileSync(context.ca),
+    cert: readFileSync(context.cert),
+    key: readFileSync(context.key),
+    servername: `gateway.${context.node}.suanmesh`,
+  };
+  return context.gateway.split(",").map((gateway) =>
+    createGrpcTransport({
+      baseUrl: `https://${gateway.trim()}`,
+      nodeOptions,
+      idleConnectionTimeoutMs: 1000, // a program ends when its last connection does
+      pingIntervalMs: 20_000, // one that has frozen is noticed
+      pingTimeoutMs: 5_000,
+    }),
+  );
 }
 
 const context = currentContext();
-const transport = connect(context);
-const jobs = createClient(SchedulerService, transport);
-const money = createClient(AccountingService, transport);
+const meshes = connect(context).map((transport) => ({
+  jobs: createClient(SchedulerService, transport),
+  money: createClient(AccountingService, transport),
+}));
+type Mesh = (typeof meshes)[number];
+let used = 0;
+
+/** What a call ends with that no server answered: the connection was refused or broke, or its time was over. */
+const AWAY = [Code.Unavailable, Code.Aborted, Code.Canceled, Code.DeadlineExceeded];
+
+/**
+ * Makes a call, and again at the next gateway while nobody answers it within `attemptMs`, until `limitMs` from now.
+ *
+ * For calls that do nothing more the second time: what reads, and what has a request id.
+ */
+async function insist<T>(
+  limitMs: number,
+  attemptMs: number,
+  call: (mesh: Mesh, options: CallOptions) => Promise<T>,
+): Promise<T> {
+  const end = performance.now() + limitMs;
+  for (let pauseMs = 50; ; pauseMs = Math.min(2 * pauseMs, 1000)) {
+    try {
+      return await call(meshes[used]!, { timeoutMs: Math.ceil(Math.min(attemptMs, end - performance.now())) });
+    } catch (error) {
+      const restMs = pauseMs * (0.5 + Math.random() / 2);
+      if (!AWAY.includes(ConnectError.from(error).code) || performance.now() + restMs >= end) throw error;
+      used = (used + 1) % meshes.length;
+      await pause(restMs);
+    }
+  }
+}
 
 async function submit(): Promise<Job> {
-  const { results } = await jobs.submitJobs({
+  const request = {
     requestId: randomUUID(), // makes a repeated call do nothing more
     items: [
       {
@@ -89,7 +122,8 @@ async function submit(): Promise<Job> {
         },
       },
     ],
-  });
+  };
+  const { results } = await insist(30_000, 5_000, (mesh, options) => mesh.jobs.submitJobs(request, options));
   const result = results[0]?.result;
   if (result?.case !== "job") throw new Error(result?.case === "error" ? result.value.message : "no job was made");
   return result.value;
@@ -97,7 +131,9 @@ async function submit(): Promise<Job> {
 
 async function waitFor(name: string): Promise<Job> {
   let seen: Job | undefined;
-  for await (const job of jobs.watchJob({ name }, { timeoutMs: 120_000 })) seen = job; // ends with the job
+  await insist(120_000, 120_000, async (mesh, options) => {
+    for await (const job of mesh.jobs.watchJob({ name }, options)) seen = job; // ends with the job; tells all when opened anew
+  });
   if (!seen?.endTime) throw new Error("the stream ended before the job did");
   return seen;
 }
@@ -105,7 +141,8 @@ async function waitFor(name: string): Promise<Job> {
 /** The bill of a job, once nothing is held for it any more. */
 async function billOf(job: Job): Promise<Bill> {
   for (let attempt = 0; attempt < 120; attempt++) {
-    const bill = await money.getBill({ account: job.account, job: job.name });
+    const request = { account: job.account, job: job.name };
+    const bill = await insist(30_000, 5_000, (mesh, options) => mesh.money.getBill(request, options));
     if (bill.heldMicros === 0n && bill.charges.length > 0) return bill;
     await pause(250);
   }
