@@ -42,6 +42,8 @@ _KINDS = {
     "obstacle": Text("Obstacles", "障碍"),
     "state": Text("States", "状态"),
 }
+_KIND = re.compile(r":\w+}")
+"""How a fact is shown in a sentence, which is no part of what it is called."""
 _HEADS = {"en": ("code", "meaning"), "zh": ("代码", "含义")}
 
 
@@ -90,7 +92,7 @@ def _known(root: Path, refusals: Mapping[str, list[Meaning]]) -> dict[str, list[
     for reason, obstacle in OBSTACLES.items():
         add(reason, OBSTACLE, Meaning("", "", obstacle.meaning.en, obstacle.meaning.zh))
     for reason, text in STATE_REASONS.items():
-        add(reason, STATE, Meaning("", "", text.en, text.zh))
+        add(reason, STATE, Meaning("", "", *(_KIND.sub("}", each) for each in (text.en, text.zh))))
     return dict(sorted(found.items()))
 
 

@@ -43,13 +43,13 @@ STATE_REASONS: Final[dict[str, Text]] = {
         "The site's agent met a defect of its own, {defect}; its log says more.",
         "站点代理遇到自身缺陷 {defect}，详见其日志。",
     ),
-    "BETTER_SCORE": Text("It is better by {gap_micros} micros than {second}.", "比 {second} 优 {gap_micros} 微元。"),
+    "BETTER_SCORE": Text("It is better by {gap_micros:money} than {second}.", "比 {second} 优 {gap_micros:money}。"),
     "CANCELLED": Text("It was stopped, by request or with its site.", "已停止：应请求，或随站点停止。"),
     "CAPACITY_TAKEN": Text(
         "The site no longer has the capacity it offered: {missing} {quantity} are missing.",
         "站点已没有所报的容量：缺 {missing} {quantity}。",
     ),
-    "CHOSEN": Text("{pool} was chosen, at {cost_micros} micros.", "已选定 {pool}，花费 {cost_micros} 微元。"),
+    "CHOSEN": Text("{pool} was chosen, at {cost_micros:money}.", "已选定 {pool}，花费 {cost_micros:money}。"),
     "COMMAND_NOT_EXECUTABLE": Text(
         "The command of task {task} is there and cannot be executed: a file that the job brings needs its execute bit, "
         "a script its first line, a program the machine it was made for.",
@@ -135,8 +135,8 @@ STATE_REASONS: Final[dict[str, Text]] = {
     ),
     "MANIFEST_INVALID": Text("The source's manifest is none a dataset can have.", "源站点的清单不是数据集可有的清单。"),
     "NEARER": Text(
-        "It is as good as {second} and {nearer_us} µs nearer to the data.",
-        "与 {second} 相当，但离数据近 {nearer_us} 微秒。",
+        "It is as good as {second} and {nearer_us:us} nearer to the data.",
+        "与 {second} 相当，但离数据近 {nearer_us:us}。",
     ),
     "NEVER_FITS": Text(
         "Not even idle pools could take it as it is: waiting does not help.",
@@ -153,8 +153,8 @@ STATE_REASONS: Final[dict[str, Text]] = {
     "OUTPUT_INVALID": Text("An output is missing, or cannot be made a dataset.", "某个输出缺失，或不能成为数据集。"),
     "OUTPUT_REFUSED": Text("An output could not be published.", "某个输出未能发布。"),
     "OUTPUT_TOO_LARGE": Text(
-        "The output {output} has {bytes} bytes, the job allows {max_bytes}.",
-        "输出 {output} 有 {bytes} 字节，作业允许 {max_bytes} 字节。",
+        "The output {output} has {bytes:size}, the job allows {max_bytes:size}.",
+        "输出 {output} 有 {bytes:size}，作业允许 {max_bytes:size}。",
     ),
     "PATH_INVALID": Text(
         "The path {path} of the job leads out of its working folder.", "作业的路径 {path} 超出其工作目录。"

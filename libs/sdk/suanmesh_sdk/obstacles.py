@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from suanmesh_kernel.texts import Text
-from suanmesh_sdk.state_reasons import filled, named, words
+from suanmesh_sdk.state_reasons import figures, filled, named, words
 
 if TYPE_CHECKING:
     from suanmesh.scheduler.v1 import decision_pb2
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 class ObstacleText(NamedTuple):
     """What an obstacle means, what can be done, and its sentences with the facts in braces.
 
-    The first sentence whose facts are all known is the one; `needed`, `available` and `resource` are facts, too.
+    A number may be shown as a kind of figure. The first sentence whose facts are all known is the one; `needed`,
+    `available` and `resource` are facts, too.
     """
 
     meaning: Text
@@ -22,20 +23,21 @@ class ObstacleText(NamedTuple):
     sentences: tuple[Text, ...]
 
 
-def _room(english: str, chinese: str) -> tuple[Text, ...]:
-    """How a measure lacks: of a gang, of the host that comes nearest, of every host."""
+def _room(english: str, chinese: str, kind: str = "") -> tuple[Text, ...]:
+    """How a measure lacks: of a gang, of the host that comes nearest, of every host; its numbers are of a `kind`."""
+    per_task, needed, available = (f"{{{name}{kind}}}" for name in ("per_task", "needed", "available"))
     return (
         Text(
-            f"{{tasks}} tasks of {{per_task}} {english} must run together, {{resource}} has room for {{tasks_fit}}",
-            f"{{tasks}} 个各需 {{per_task}} {chinese}的任务须同时运行，{{resource}} 只容得下 {{tasks_fit}} 个",
+            f"{{tasks}} tasks of {per_task} {english} must run together, {{resource}} has room for {{tasks_fit}}",
+            f"{{tasks}} 个各需 {per_task} {chinese}的任务须同时运行，{{resource}} 只容得下 {{tasks_fit}} 个",
         ),
         Text(
-            f"a task needs {{needed}} {english}, {{host}} of {{resource}} comes nearest and has {{available}} free",
-            f"每个任务需要 {{needed}} {chinese}，{{resource}} 的主机 {{host}} 最接近，空闲 {{available}}",
+            f"a task needs {needed} {english}, {{host}} of {{resource}} comes nearest and has {available} free",
+            f"每个任务需要 {needed} {chinese}，{{resource}} 的主机 {{host}} 最接近，空闲 {available}",
         ),
         Text(
-            f"a task needs {{needed}} {english}, no host of {{resource}} has more than {{available}} free",
-            f"每个任务需要 {{needed}} {chinese}，{{resource}} 的主机最多空闲 {{available}}",
+            f"a task needs {needed} {english}, no host of {{resource}} has more than {available} free",
+            f"每个任务需要 {needed} {chinese}，{{resource}} 的主机最多空闲 {available}",
         ),
     )
 
@@ -57,17 +59,17 @@ OBSTACLES: Final[dict[str, ObstacleText]] = {
             "Ask for fewer cores a task, or wait for running jobs to end.",
             "减少每个任务的核数，或等待运行中的作业结束。",
         ),
-        _room("milli-cores", "毫核"),
+        _room("cores", "核", ":cores"),
     ),
     "MEMORY": ObstacleText(
         Text("Not enough memory free.", "空闲内存不足。"),
         Text("Ask for less memory a task, or wait.", "减少每个任务的内存，或等待。"),
-        _room("bytes of memory", "字节内存"),
+        _room("of memory", "内存", ":size"),
     ),
     "SCRATCH": ObstacleText(
         Text("Not enough scratch disk free.", "空闲临时盘不足。"),
         Text("Ask for less scratch disk, or wait.", "减少临时盘需求，或等待。"),
-        _room("bytes of scratch disk", "字节临时盘"),
+        _room("of scratch disk", "临时盘", ":size"),
     ),
     "DEVICE": ObstacleText(
         Text("Not enough devices of the class and model.", "该类别和型号的器件不足。"),
@@ -113,12 +115,12 @@ OBSTACLES: Final[dict[str, ObstacleText]] = {
         Text("Ask for less bandwidth, or wait for the link that is named.", "降低带宽，或等待所指的链路。"),
         (
             Text(
-                "no way from {source} to {target} carries more than {available} bit/s, {needed} are needed",
-                "从 {source} 到 {target} 的通路最多承载 {available} bit/s，需要 {needed}",
+                "no way from {source} to {target} carries more than {available:rate}, {needed:rate} are needed",
+                "从 {source} 到 {target} 的通路最多承载 {available:rate}，需要 {needed:rate}",
             ),
             Text(
-                "{resource} has {available} bit/s left, {needed} are needed",
-                "{resource} 只剩 {available} bit/s，需要 {needed}",
+                "{resource} has {available:rate} left, {needed:rate} are needed",
+                "{resource} 只剩 {available:rate}，需要 {needed:rate}",
             ),
         ),
     ),
@@ -127,8 +129,8 @@ OBSTACLES: Final[dict[str, ObstacleText]] = {
         Text("Allow more latency, or publish the data nearer.", "放宽时延，或在更近处发布数据。"),
         (
             Text(
-                "the data at {resource} is {available} µs away, at most {needed} are allowed",
-                "{resource} 的数据相距 {available} 微秒，上限为 {needed}",
+                "the data at {resource} is {available:us} away, at most {needed:us} are allowed",
+                "{resource} 的数据相距 {available:us}，上限为 {needed:us}",
             ),
         ),
     ),
@@ -137,8 +139,8 @@ OBSTACLES: Final[dict[str, ObstacleText]] = {
         Text("Set a later deadline or a shorter longest run.", "推迟截止时间，或缩短最长运行时间。"),
         (
             Text(
-                "it may take {needed} ms, the deadline, {deadline}, is in {available} ms",
-                "最长可能需要 {needed} 毫秒，距截止时间 {deadline} 只有 {available} 毫秒",
+                "it may take {needed:ms}, the deadline, {deadline}, is in {available:ms}",
+                "最长可能需要 {needed:ms}，距截止时间 {deadline} 只有 {available:ms}",
             ),
         ),
     ),
@@ -152,12 +154,14 @@ OBSTACLES: Final[dict[str, ObstacleText]] = {
         Text("Raise the budget by the amount that is missing, or ask for less.", "按所缺金额提高预算，或减少需求。"),
         (
             Text(
-                "it may cost {needed} micros, {spent} of earlier attempts with it, of {available}: {missing} missing",
-                "连同此前各次的 {spent}，最多可能花费 {needed} 微元，预算为 {available}，差 {missing}",
+                "it may cost {needed:money}, {spent:money} of earlier attempts with it, of {available:money}: "
+                "{missing:money} missing",
+                "连同此前各次的 {spent:money}，最多可能花费 {needed:money}，预算为 {available:money}，"
+                "差 {missing:money}",
             ),
             Text(
-                "it may cost {needed} micros, the budget is {available}: {missing} missing",
-                "最多可能花费 {needed} 微元，预算为 {available}，差 {missing}",
+                "it may cost {needed:money}, the budget is {available:money}: {missing:money} missing",
+                "最多可能花费 {needed:money}，预算为 {available:money}，差 {missing:money}",
             ),
         ),
     ),
@@ -166,8 +170,8 @@ OBSTACLES: Final[dict[str, ObstacleText]] = {
         Text("Have the account credited, or use another.", "为账户充值，或换用另一账户。"),
         (
             Text(
-                "it may cost {needed} micros, {resource} has {available} free: {missing} missing",
-                "最多可能花费 {needed} 微元，{resource} 可用 {available}，差 {missing}",
+                "it may cost {needed:money}, {resource} has {available:money} free: {missing:money} missing",
+                "最多可能花费 {needed:money}，{resource} 可用 {available:money}，差 {missing:money}",
             ),
         ),
     ),
@@ -182,10 +186,10 @@ OBSTACLES: Final[dict[str, ObstacleText]] = {
         ),
         (
             Text(
-                "it may cost {needed} micros, of this month's budget of {budget} {resource} has {available} left: "
-                "{missing} missing, until {renews}",
-                "最多可能花费 {needed} 微元，{resource} 本月预算 {budget} 尚余 {available}，差 {missing}，"
-                "{renews} 进入下一月",
+                "it may cost {needed:money}, of this month's budget of {budget:money} {resource} has {available:money} "
+                "left: {missing:money} missing, until {renews}",
+                "最多可能花费 {needed:money}，{resource} 本月预算 {budget:money} 尚余 {available:money}，"
+                "差 {missing:money}，{renews} 进入下一月",
             ),
         ),
     ),
@@ -308,8 +312,8 @@ OBSTACLES: Final[dict[str, ObstacleText]] = {
         Text("Shorten the longest run, or split the job.", "缩短最长运行时间，或拆分作业。"),
         (
             Text(
-                "it may run {needed} s, no offer of {resource} allows more than {available}",
-                "最长运行 {needed} 秒，{resource} 的报价最多允许 {available}",
+                "it may run {needed:s}, no offer of {resource} allows more than {available:s}",
+                "最长运行 {needed:s}，{resource} 的报价最多允许 {available:s}",
             ),
         ),
     ),
@@ -326,5 +330,5 @@ def obstacle_words(obstacle: decision_pb2.Obstacle, lang: str = "en") -> str:
     facts = {**obstacle.facts, **numbers, **({"resource": obstacle.resource} if obstacle.resource else {})}
     known = OBSTACLES[code].sentences if code in OBSTACLES else ()
     sentences = [text.of(lang) for text in known if named(text.en) <= facts.keys()]
-    told = f"{code}: {sentences[0].format_map(facts)}" if sentences else filled(code, "", facts, lang)
+    told = f"{code}: {sentences[0].format_map(figures(facts))}" if sentences else filled(code, "", facts, lang)
     return f"{told}: {words(obstacle.cause, lang)}" if obstacle.HasField("cause") else told

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from string import Formatter
 
 from suanmesh.type.v1 import state_reason_pb2 as pb
+from suanmesh_kernel.figures import Figure
 from suanmesh_kernel.reasons import DETAIL, StateReason
 from suanmesh_sdk.advice import STATE_REASONS
 from suanmesh_sdk.reasons import CHINESE
@@ -65,10 +66,15 @@ def named(meaning: str) -> frozenset[str]:
     return frozenset(name for _, name, _, _ in Formatter().parse(meaning) if name)
 
 
+def figures(facts: Mapping[str, str]) -> Mapping[str, Figure]:
+    """The same facts, which a text may show as it says; `?` for one that is not there."""
+    return defaultdict(lambda: Figure("?"), {name: Figure(value) for name, value in facts.items()})
+
+
 def filled(code: str, meaning: str, facts: Mapping[str, str], lang: str) -> str:
     """A code and its text with the facts filled in; those that the text does not name stand behind it."""
     said = named(meaning)
-    sentence = meaning.format_map(defaultdict(lambda: "?", facts)).rstrip("。.")
+    sentence = meaning.format_map(figures(facts)).rstrip("。.")
     rest = [value if name == DETAIL else f"{name} {value}" for name, value in sorted(facts.items()) if name not in said]
     comma, opens, closes = ("，", "（", "）") if lang == "zh" else (", ", " (", ")")
     beside = comma.join(rest)

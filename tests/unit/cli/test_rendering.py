@@ -67,10 +67,8 @@ def test_a_decision_shows_every_candidate_with_its_numbers() -> None:
         "ONLY_FIT: No other pool",
     ):
         assert part in shown
-    assert "CPU: a task needs 4000 milli-cores, no host of sites/b/pools/p has more than 1000 free" in shown
-    assert "CPU: 每个任务需要 4000 毫核，sites/b/pools/p 的主机最多空闲 1000" in text_of(
-        explain.decision(CHINESE, made)
-    )
+    assert "CPU: a task needs 4 cores, no host of sites/b/pools/p has more than 1 free" in shown
+    assert "CPU: 每个任务需要 4 核，sites/b/pools/p 的主机最多空闲 1" in text_of(explain.decision(CHINESE, made))
 
 
 def test_one_candidate_says_of_when_it_is() -> None:
@@ -80,7 +78,13 @@ def test_one_candidate_says_of_when_it_is() -> None:
         reason=StateReason(code="REVISIONS_STAND"),
     )  # fmt: skip
     shown = text_of(explain.candidate(VIEW, told))
-    for part in ("b/p", "CPU: a task needs 4000", "jobs/j/decisions/1", "as of now", "REVISIONS_STAND: The documents"):
+    for part in (
+        "b/p",
+        "CPU: a task needs 4 cores",
+        "jobs/j/decisions/1",
+        "as of now",
+        "REVISIONS_STAND: The documents",
+    ):
         assert part in shown
     assert "当前状况" in text_of(explain.candidate(CHINESE, told))
     told.basis = CandidateExplanation.BASIS_DECISION
