@@ -6,6 +6,8 @@ import asyncio
 import os
 import sys
 import uuid
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +93,16 @@ def make_executor(
     path = (Path(sys.prefix) / "bin",)
     walls = {"sandbox": sandbox, "cgroups": cgroups, "confined": confined}
     return ProcessExecutor(folder, runtime_path=path, permission=permission, **walls, **more)
+
+
+async def in_every_kind(folder: Path, acts: Callable[[str, Path], Awaitable[None]]) -> None:
+    """Let `acts` happen in all kinds that this host has at once, each in a folder of its own: what waits for a time."""
+    acting = []
+    for kind in KINDS:
+        with suppress(pytest.skip.Exception):
+            make_executor(kind, folder / kind / "tried")
+            acting.append(acts(kind, folder / kind))
+    await asyncio.gather(*acting)
 
 
 def a_task(code: str, **fields: object) -> TaskSpec:

@@ -37,7 +37,9 @@ async def test_a_task_finds_its_secrets_and_nothing_of_them_stays(
         "except OSError: pass\n"
         "sys.stdout.flush(); sys.stdin.read()"
     )
-    task = a_task(code, secrets=memory, secret_variables=(("TOKEN", "TOKEN"),), outputs=("out",))
+    task = a_task(
+        code, secrets=memory, secret_variables=(("TOKEN", "TOKEN"),), outputs=("out",), scratch_bytes=16 << 20
+    )
     await executor.start(task)
     assert (await executor.over(task.key)).succeeded
     said = executor.read_log(task.key, 0, 1000)[1].decode()

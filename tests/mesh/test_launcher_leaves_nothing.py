@@ -74,12 +74,12 @@ class Dev:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def start_sleeper(self) -> None:
+    def start_sleeper(self, job_id: str = "sleeper") -> None:
         """Submit a job that would run for long; it runs when this returns."""
         file = self.folder / "sleeper.yaml"
         file.write_text(SLEEPER)
-        self.suan("job", "submit", str(file), "--id", "sleeper")
-        while "RUNNING" not in self.suan("job", "show", "sleeper"):
+        self.suan("job", "submit", str(file), "--id", job_id)
+        while "RUNNING" not in self.suan("job", "show", job_id):
             assert self.process.poll() is None
 
     def end(self) -> int:
@@ -109,35 +109,12 @@ def dev(tmp_path: Path) -> Iterator[Dev]:
         process.kill()
 
 
-def test_ctrl_c_ends_what_runs_at_the_sites_too(dev: Dev, tmp_path: Path) -> None:
-    """A forgotten task would hold memory and processor for as long as the machine is up."""
-    dev.read_until("ready:")
-    dev.start_sleeper()
-    assert any(process.name() == PROCESS_NAME for process in _left(tmp_path))
-    dev.process.send_signal(signal.SIGINT)
-
-    assert dev.end() == 0
-    _nothing_left(dev, tmp_path)
-    for name in ("etcd", *AREAS, "site shanghai"):
-        assert len([line for line in dev.lines if line.startswith(f"{name} ") and "pid" in line]) == 1, dev.lines
-
-
 def test_ctrl_c_during_the_start_is_heeded(dev: Dev, tmp_path: Path) -> None:
     """Who changes their mind must not have to wait for a mesh to come up."""
     dev.read_until("etcd ")
     dev.process.send_signal(signal.SIGINT)
 
     assert dev.end() == 0
-    _nothing_left(dev, tmp_path)
-
-
-def test_a_process_that_dies_ends_the_node_and_is_named(dev: Dev, tmp_path: Path) -> None:
-    """Nothing is restarted behind one's back, and half a node is not left running."""
-    dev.read_until("ready:")
-    psutil.Process(dev.pid_of("transport")).kill()
-
-    assert dev.end() == 1
-    assert any(line.startswith("transport ended with -9") for line in dev.lines), dev.lines
     _nothing_left(dev, tmp_path)
 
 
@@ -176,8 +153,9 @@ def test_a_closed_terminal_ends_the_node(tmp_path: Path) -> None:
     assert [" ".join(process.cmdline()) for process in _left(tmp_path)] == []
 
 
-def test_a_launcher_that_is_killed_takes_everything_with_it_and_can_start_again(dev: Dev, tmp_path: Path) -> None:
-    """The next start would meet its own ghosts, on its own ports and in its own files."""
+def test_a_node_whose_launcher_or_service_is_killed_ends_whole_and_can_start_again(dev: Dev, tmp_path: Path) -> None:
+    """The next start would meet its own ghosts, on its own ports and in its own files; or half a node would be left
+    running, with what died restarted behind one's back."""
     dev.read_until("ready:")
     dev.start_sleeper()
     dev.process.kill()
@@ -187,6 +165,11 @@ def test_a_launcher_that_is_killed_takes_everything_with_it_and_can_start_again(
 
     dev.start()
     dev.read_until("ready:")
+    psutil.Process(dev.pid_of("transport")).kill()
+
+    assert dev.end() == 1
+    assert any(line.startswith("transport ended with -9") for line in dev.lines), dev.lines
+    _nothing_left(dev, tmp_path)
 
 
 def test_a_folder_holds_one_node(dev: Dev, tmp_path: Path) -> None:
@@ -200,11 +183,19 @@ def test_a_folder_holds_one_node(dev: Dev, tmp_path: Path) -> None:
     assert (dev.folder / "ports.json").read_bytes() == ports
 
 
-def test_ports_that_others_took_meanwhile_are_replaced(dev: Dev) -> None:
-    """A node that is started again a week later finds some other program on its ports, and its sites must follow."""
+def test_ctrl_c_ends_all_that_runs_and_the_next_start_finds_other_ports(dev: Dev, tmp_path: Path) -> None:
+    """A forgotten task would hold memory and processor for as long as the machine is up; and a node that is started
+    again a week later finds some other program on its ports, and its sites must follow."""
     dev.read_until("ready:")
+    dev.start_sleeper()
+    assert any(process.name() == PROCESS_NAME for process in _left(tmp_path))
     dev.process.send_signal(signal.SIGINT)
+
     assert dev.end() == 0
+    _nothing_left(dev, tmp_path)
+    for name in ("etcd", *AREAS, "site shanghai"):
+        assert len([line for line in dev.lines if line.startswith(f"{name} ") and "pid" in line]) == 1, dev.lines
+
     before = json.loads((dev.folder / "ports.json").read_text())
     taken = {"etcd", "etcd-peer", "gateway", "registry", "site-shanghai"}
     with ExitStack() as strangers:
@@ -217,7 +208,7 @@ def test_ports_that_others_took_meanwhile_are_replaced(dev: Dev) -> None:
         assert {name for name in before if before[name] != after[name]} == taken
         assert f"127.0.0.1:{after['site-shanghai']}" in dev.suan("site", "show", "shanghai")
         assert dev.suan("dataset", "get", "digits", "digits.csv")
-        dev.start_sleeper()
+        dev.start_sleeper("another")
 
 
 @pytest.mark.parametrize("where", ["file/dev", "/proc/dev"], ids=["below a file", "not writable"])

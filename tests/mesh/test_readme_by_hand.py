@@ -44,7 +44,8 @@ def dev(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_what_the_readme_shows_by_hand_works(dev: subprocess.Popen[str], tmp_path: Path) -> None:
-    """A newcomer's first quarter of an hour would end in an error message."""
+    """A newcomer's first quarter of an hour would end in an error message, and their machine would fill with processes
+    and taken ports, one node after the other."""
     commands, config = _second_block(), tmp_path / "dev" / "config.toml"
     printed = {command: _run(command, config) for command in commands}
 
@@ -54,12 +55,8 @@ def test_what_the_readme_shows_by_hand_works(dev: subprocess.Popen[str], tmp_pat
     for command, wanted in AFTERWARDS.items():
         while not re.search(wanted, printed[command], re.MULTILINE):
             printed[command] = _run(command, config)
-
-
-def test_ctrl_c_leaves_nothing_behind(dev: subprocess.Popen[str], tmp_path: Path) -> None:
-    """A user's machine would fill with processes and taken ports, one node after the other."""
+    gateway = re.search(r'gateway = "127\.0\.0\.1:(\d+)"', config.read_text())
     started = psutil.Process(dev.pid).children(recursive=True)
-    gateway = re.search(r'gateway = "127\.0\.0\.1:(\d+)"', (tmp_path / "dev" / "config.toml").read_text())
 
     dev.send_signal(signal.SIGINT)
 
