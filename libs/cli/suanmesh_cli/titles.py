@@ -119,7 +119,7 @@ CHINESE: Final = {
     "OWNER": "所有者",
     "PARAMETERS": "参数",
     "PARTIES": "主体",
-    "PARTY": "参与方",
+    "PARTY": "主体",
     "PATH": "通路",
     "PAYEE": "收款方",
     "PHASE": "阶段",

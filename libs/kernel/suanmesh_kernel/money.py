@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 INT64_MAX = 2**63 - 1
@@ -34,21 +33,6 @@ def divided_half_even(numerator: int, denominator: int) -> int:
     if twice > denominator or (twice == denominator and quotient % 2 == 1):
         quotient += 1
     return quotient
-
-
-def split_by_weight(amount: int, weights: Sequence[int]) -> list[int]:
-    """Split a non-negative `amount` in proportion to `weights` by largest remainder; the parts add up to it exactly.
-
-    Ties go to the earlier part. The weights are not negative and not all zero.
-    """
-    total = sum(weights)
-    if amount < 0 or total <= 0 or min(weights) < 0:
-        raise ValueError("an amount is split by weights that are not negative and not all zero")
-    parts = [amount * weight // total for weight in weights]
-    by_remainder = sorted(range(len(weights)), key=lambda i: (-(amount * weights[i] % total), i))
-    for i in by_remainder[: amount - sum(parts)]:
-        parts[i] += 1
-    return parts
 
 
 def is_currency(code: str) -> bool:
