@@ -132,12 +132,12 @@ class Changes:
     async def site_is_heard_again(self) -> None:
         self.world.peers.reporting.add(POOL)
 
-    async def pool_is_drained(self) -> None:
+    async def pool_is_quarantined(self) -> None:
         held = self.mirrors.pools.get(POOL)
         assert held is not None
-        drained = held.draft()
-        drained.phase = pool_pb2.Pool.PHASE_DRAINING
-        await self.mirrors.pools.wait_for((await self.registry.commit(Update(held, drained))).revision)
+        refuted = held.draft()
+        refuted.phase = pool_pb2.Pool.PHASE_QUARANTINED
+        await self.mirrors.pools.wait_for((await self.registry.commit(Update(held, refuted))).revision)
 
     async def site_is_lost(self) -> None:
         held = self.mirrors.sites.get("sites/a")
@@ -163,7 +163,7 @@ async def test_a_fleet_kept_by_changes_is_one_that_is_made_anew(world: Any) -> N
     before = {pool.name: pool for pool in await fleet.pools()}
     for change in (
         changes.placement_is_made, changes.site_is_not_heard, changes.site_is_heard_again, changes.placement_goes,
-        changes.pool_is_drained, changes.site_is_lost, changes.pool_goes,
+        changes.pool_is_quarantined, changes.site_is_lost, changes.pool_goes,
     ):  # fmt: skip
         await change()
         after = {pool.name: pool for pool in await fleet.pools()}
