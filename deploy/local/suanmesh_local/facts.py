@@ -181,3 +181,12 @@ def read_facts(folder: Path) -> NodeFacts:
         return replace(facts, etcd_names=names, came_later=bool(told.get("came_later", False)))
     except (KeyError, TypeError, InvalidArgument) as fault:
         raise ValueError(f"{folder / FILE} is not as it was written: {fault}") from fault
+
+
+def other_machines(folder: Path) -> tuple[str, ...]:
+    """Hosts of the other machines that run services of the node in a folder; none where that cannot be read."""
+    try:
+        facts = read_facts(folder)
+    except (OSError, ValueError):
+        return ()
+    return tuple(host for host in facts.machines if host != facts.host)

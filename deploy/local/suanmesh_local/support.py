@@ -25,7 +25,7 @@ from suanmesh.gateway.v1 import gateway_service_pb2 as gateway
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_local.check import findings_in
 from suanmesh_local.redaction import redacted
-from suanmesh_local.scrapes import Scrape, scraped, targets_in
+from suanmesh_local.scrapes import Scrape, operators_tls, scraped, targets_in
 from suanmesh_sdk import Mesh, Tls, connect
 
 LINES_MAX = 300
@@ -85,7 +85,7 @@ async def gathered(folder: Path, now: datetime) -> dict[str, str]:
         **_logs(folder),
     }
     try:
-        made |= _answered(await scraped(targets_in(folder)))
+        made |= _answered(await scraped(targets_in(folder), operators_tls(folder)))
     except (OSError, ValueError, KeyError) as fault:
         made["processes.json"] = _json({"fault": str(fault)})
     made |= await _traces(folder)

@@ -21,7 +21,7 @@ class ProcessRow:
     name: str
     area: str
     state: str
-    """`ready`, `not ready` or `no answer`."""
+    """`ready`, `not ready`, `no answer`, or `refused` where its metrics are not for who asks."""
     leads: bool
     calls_per_s: float
     failed_per_s: float
@@ -61,6 +61,8 @@ class Top:
     """Areas of which every process says that it does not lead."""
     unbalanced: Sequence[str]
     """Currencies in which the ledger does not sum up to nothing."""
+    elsewhere: Sequence[str] = ()
+    """Other machines that run services of the node, which were not asked."""
 
     def data(self) -> dict[str, Any]:
         """The same as JSON has it."""
@@ -70,8 +72,11 @@ class Top:
         return told
 
 
-def seen(before: Sequence[Scrape], now: Sequence[Scrape], elapsed_s: float) -> Top:
-    """What the second of two looks shows, with rates since the first."""
+def seen(before: Sequence[Scrape], now: Sequence[Scrape], elapsed_s: float, elsewhere: Sequence[str] = ()) -> Top:
+    """What the second of two looks shows, with rates since the first.
+
+    Where services run `elsewhere` too, who leads may be there: then no area is said to have no leader.
+    """
     earlier = {each.target.address: each for each in before}
     queue = {labels["reason"]: int(value) for labels, value in _all(now, names.QUEUE_JOBS) if value}
     jobs = {labels["state"]: int(value) for labels, value in _all(now, names.JOBS) if value}
@@ -83,13 +88,15 @@ def seen(before: Sequence[Scrape], now: Sequence[Scrape], elapsed_s: float) -> T
         jobs=sorted(jobs.items()),
         sites=_sites(now),
         transferred_bytes_per_s=_rate(sum(_grown(earlier, each, names.TRANSFERRED) for each in now), elapsed_s),
-        without_leader=_without_leader(now),
+        without_leader=[] if elsewhere else _without_leader(now),
         unbalanced=sorted({labels["currency"] for labels, value in _all(now, names.IMBALANCE) if value}),
+        elsewhere=elsewhere,
     )
 
 
 def _process(before: Scrape | None, now: Scrape, elapsed_s: float) -> ProcessRow:
-    state = "no answer" if not now.answers else "ready" if now.ready else "not ready"
+    state = "ready" if now.ready else "not ready"
+    state = "no answer" if not now.answers else "refused" if now.refused else state
     known = {} if before is None else {now.target.address: before}
     failed = sum(_grown(known, now, CALLS, rpc_response_status_code=code) for code in FAILURES)
     left = [value for _, value in now.samples.get(names.CERTIFICATE_EXPIRY, ())]

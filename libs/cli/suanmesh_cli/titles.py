@@ -111,6 +111,7 @@ CHINESE: Final = {
     "NAME": "名称",
     "NARROWEST": "最窄链路",
     "NODE": "节点",
+    "NOT LOOKED AT": "未查看",
     "NOTE": "说明",
     "OBSTACLE": "障碍",
     "OPENED": "开立",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import ssl
 from collections.abc import AsyncIterator, Iterator
@@ -22,6 +23,8 @@ from suanmesh_chassis.probe import PROBE_SERVICE, SERVICE, Probe, Probes
 from suanmesh_chassis.process import Process
 from suanmesh_chassis.testing import NODE, OPERATOR, USER, LoopbackNode
 from suanmesh_kernel.refusals import Refusal, Unauthenticated
+from suanmesh_local.scrapes import scraped, targets_of, trusting
+from suanmesh_local.top import seen
 from suanmesh_telemetry import names
 from suanmesh_telemetry.readings import Reading
 from tests.service.chassis.http import get, showing
@@ -238,3 +241,22 @@ async def test_a_listener_that_ends_lets_go_of_who_says_nothing(watched: Watched
     with suppress(ConnectionError, ssl.SSLError):
         assert await reader.read() == b""
     writer.close()
+
+
+@pytest.mark.parametrize(("who", "state"), [(OPERATOR, "ready"), (USER, "refused")])
+async def test_who_is_on_call_sees_processes_of_another_machine_as_far_as_he_may(
+    node: LoopbackNode, watched: Watched, tls: ReloadingTls, tmp_path: Path, who: str, state: str
+) -> None:
+    """`suan top` said "no answer" of every process whose metrics have TLS, as if all of them were dead."""
+    identity = tmp_path / "who"
+    write_identity(identity, node.ca.issue(who))
+    async with HttpListener("0.0.0.0:0", watched.monitoring.answer, tls) as listener:
+        file = tmp_path / "targets.json"
+        labels = {"node": NODE, "area": "probe", "process": "probe-2"}
+        file.write_text(json.dumps([{"targets": [f"0.0.0.0:{listener.port}"], "labels": labels}]))
+        asks = trusting(*(identity / f"{kind}.pem" for kind in ("ca", "cert", "key")))
+        looks = [await scraped(targets_of(file), asks) for _ in range(2)]
+
+    [row] = seen(looks[0], looks[1], 1.0).processes
+    assert (row.name, row.state) == ("probe-2", state)
+    assert (row.memory_bytes > 0) == (state == "ready")

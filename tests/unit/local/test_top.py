@@ -10,7 +10,7 @@ CALLS = "rpc_server_call_duration_seconds_count"
 
 def look(process: str, text: str, *, area: str = "", ready: bool = True) -> Scrape:
     target = Target(f"{process}:1", process, area or process, "n")
-    return Scrape(target, True, ready, "", text, parsed(text))
+    return Scrape(target, True, ready, False, "", text, parsed(text))
 
 
 def test_rates_are_between_the_looks_and_survive_a_restart() -> None:
@@ -41,6 +41,16 @@ def test_an_area_without_a_leader_and_a_process_without_an_answer_are_named() ->
     assert top.without_leader == ["scheduler"]
     assert [row.state for row in top.processes] == ["ready", "ready", "not ready", "no answer"]
     assert [row.leads for row in top.processes] == [True, False, False, False]
+
+
+def test_what_may_lead_on_another_machine_is_not_missed_here() -> None:
+    """Of a node on two machines, whoever looks at one would be told of five areas without a leader, and act on it."""
+    now = [look("registry", "suan_leading 0\n"), look("scheduler", "suan_leading 1\n")]
+
+    top = seen(now, now, 1.0, ("203.0.113.11",))
+
+    assert (top.without_leader, top.elsewhere) == ([], ("203.0.113.11",))
+    assert seen(now, now, 1.0).without_leader == ["registry"]
 
 
 def test_what_waits_is_told_by_reason_and_sites_by_name() -> None:

@@ -19,6 +19,7 @@ _STATES = {
     "ready": Text("ready", "就绪"),
     "not ready": Text("not ready", "未就绪"),
     "no answer": Text("no answer", "无应答"),
+    "refused": Text("refused", "被拒绝"),
 }
 _YES = Text("yes", "是")
 _NO = Text("no", "否")
@@ -29,6 +30,7 @@ def top(view: View, shown: Top) -> Iterator[str]:
     jobs = ", ".join(f"{count} {state}" for state, count in shown.jobs)
     told: values.Facts = [
         ("node", shown.node),
+        ("not looked at", ", ".join(shown.elsewhere)),
         ("without leader", ", ".join(shown.without_leader)),
         ("ledger wrong in", ", ".join(shown.unbalanced)),
         ("jobs", jobs),
