@@ -53,7 +53,7 @@ test-slurm: setup ## Run 200 jobs at a Slurm site while slurmctld and the agent 
 
 test-kubernetes: setup ## Run the Kubernetes engine at length: make test-kubernetes KUBECONFIG=... IMAGE=... SHARED=/nfs, else on a stand-in
 	@test -n "$(KUBECONFIG)" || echo "no KUBECONFIG: on the stand-in. A real cluster is kind's (kind create cluster, with extraMounts for SHARED), k3s's (/etc/rancher/k3s/k3s.yaml) or any other's; IMAGE is of deploy/oci/build.sh, where its nodes find it" >&2
-	@KUBECONFIG=$(KUBECONFIG) IMAGE=$(IMAGE) SHARED=$(SHARED) NAMESPACE=$(or $(NAMESPACE),suanmesh-site) $(BIN)/python -m pytest -m "kubernetes or not kubernetes" -k kubernetes -s tests/contract
+	@KUBECONFIG=$(KUBECONFIG) IMAGE=$(IMAGE) SHARED=$(SHARED) NAMESPACE=$(or $(NAMESPACE),suanmesh-site) $(BIN)/python -m pytest -m "kubernetes or not kubernetes" -k kubernetes -s tests/contract tests/mesh/test_a_kubernetes_site.py
 
 test-ray: setup ## Run 60 jobs at a Ray site while Ray's head and the agent are killed four times each
 	@$(BIN)/python -m pytest -m ray -s tests

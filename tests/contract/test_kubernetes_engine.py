@@ -72,6 +72,13 @@ class Site:
         found = self.cluster.jobs()
         return [each for each in found if each["metadata"].get("labels", {}).get(jobs_of.PLACEMENT) == self.placement]
 
+    def suspend(self, *, suspended: bool) -> None:
+        """Its Jobs, as a queue of the cluster's does."""
+        for each in self.jobs():
+            changed = each | {"spec": each["spec"] | {"suspend": suspended}}
+            changed["metadata"].pop("resourceVersion")
+            self.cluster.call("PUT", f"{_JOBS}/{each['metadata']['name']}", changed)
+
     def pod(self) -> str:
         """Path of the pod of its task that runs."""
         (name,) = [
@@ -130,6 +137,52 @@ async def test_a_job_without_a_pod_says_why(site: Site) -> None:
     await site.engine.submit([site.task(0, "true")])
     waiting = await site.until(0, lambda look: look.waits_for.code == "QUEUE_LIMIT")
     assert "exceeded quota" in waiting.waits_for.facts["said"]
+
+
+async def test_a_job_that_is_held_back_says_so_and_runs_when_it_is_let_go(site: Site) -> None:
+    """Queues such as Kueue suspend a Job until its turn comes; its user must not take that for a broken site."""
+    site.cluster.hurt(pods_max=0)
+    await site.engine.submit([site.task(0, "echo run >> out/runs")])
+    await site.until(0, lambda look: look.waits_for.code == "QUEUE_LIMIT")
+    site.suspend(suspended=True)
+    site.cluster.hurt(pods_max=None)
+    waiting = await site.until(0, lambda look: look.waits_for.code == "QUEUE_HELD")
+    assert waiting.waits_for.facts["said"] == "Job suspended"
+    site.suspend(suspended=False)
+    assert (await site.ends(1))[0].succeeded
+    assert site.runs(1) == [1]
+
+
+async def test_a_task_whose_job_is_suspended_is_ended_and_runs_no_second_time(site: Site) -> None:
+    """The cluster takes its pod away and makes another when it goes on: by then the task is somewhere else."""
+    await site.engine.submit([site.task(0, f"echo run >> out/runs; sleep {LONG_S}")])
+    await site.until(0, lambda look: look.state is TaskState.RUNNING)
+    site.suspend(suspended=True)
+    over = await site.until(0, lambda look: look.over)
+    assert over.failure == "SITE_STOPPED"
+    site.suspend(suspended=False)
+    async with asyncio.timeout(60):
+        while not any(each["status"].get("succeeded") for each in site.jobs()):  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.05)
+    assert site.runs(1) == [1]
+
+
+async def test_jobs_that_went_while_the_agent_was_away_are_neither_lost_nor_run_twice(site: Site) -> None:
+    """Ended Jobs are kept for ten minutes; an agent may be away for a night."""
+    await site.engine.submit([site.task(0, "echo run >> out/runs"), site.task(1, "true", ALL_CPU_MILLI + 1)])
+    assert (await site.until(0, lambda look: look.over)).succeeded
+    await site.until(1, lambda look: look.waits_for.code == "QUEUE_RESOURCES")
+    site.engine.close()
+    for each in site.jobs():
+        site.cluster.call("DELETE", f"{_JOBS}/{each['metadata']['name']}")
+    async with asyncio.timeout(60):
+        while site.jobs():  # noqa: ASYNC110 - another process deletes it
+            await asyncio.sleep(0.05)
+    site.engine = site.opened()
+    await site.until(1, lambda look: look.waits_for.code == "QUEUE_RESOURCES")  # its Job is there again
+    assert (await site.engine.inspect([site.key()]))[0].succeeded
+    assert site.runs(1) == [1]
+    assert len(site.jobs()) == 1
 
 
 async def test_a_server_that_is_away_costs_nothing(site: Site) -> None:
@@ -204,11 +257,15 @@ async def test_an_agent_that_comes_back_finds_what_waits_and_what_runs(site: Sit
     assert site.runs(2) == [1, 1]
 
 
-async def test_what_the_cluster_ends_is_not_the_jobs_failure(site: Site) -> None:
-    """An operator who drains a node would else cost the user an attempt, and the blame."""
+@pytest.mark.parametrize("by_eviction", [True, False])
+async def test_what_the_cluster_ends_is_not_the_jobs_failure(site: Site, by_eviction: bool) -> None:
+    """An operator who drains a node, or deletes a pod, would else cost the user an attempt, and the blame."""
     await site.engine.submit([site.task(0, f"sleep {LONG_S}")])
     await site.until(0, lambda look: look.state is TaskState.RUNNING)
-    site.cluster.call("POST", f"{site.pod()}/eviction", {})
+    if by_eviction:
+        site.cluster.call("POST", f"{site.pod()}/eviction", {})
+    else:
+        site.cluster.call("DELETE", site.pod())
     over = await site.until(0, lambda look: look.over)
     assert over.failure == "SITE_STOPPED"
     assert over.usage.elapsed_us > 0

@@ -94,10 +94,7 @@ class Controllers:
     def _mind_job(self, job: Json, pods: list[Json]) -> None:
         key = key_of("jobs", job)
         if "deletionTimestamp" in job["metadata"]:
-            for pod in pods:
-                self._let_go(pod)
-                if "deletionTimestamp" not in pod["metadata"]:
-                    delete(self._store, key_of("pods", pod))
+            self._delete_pods(pods)
             if not pods:
                 self._store.change(key, lambda told: told["metadata"].pop("finalizers", None))
             return
@@ -107,6 +104,10 @@ class Controllers:
             ended = condition(job, "Complete") or condition(job, "Failed") or {}
             if age_s(ended["lastTransitionTime"]) > job["spec"].get("ttlSecondsAfterFinished", float("inf")):
                 delete(self._store, key, foreground=True)
+            return
+        if job["spec"].get("suspend"):
+            self._store.change(key, _suspend)
+            self._delete_pods(pods)
             return
         for pod in pods:
             if is_terminal(pod) and TRACKING in pod["metadata"].get("finalizers", ()):
@@ -122,6 +123,12 @@ class Controllers:
             self._store.change(key, lambda told: self._count(told, None))
         elif not pods:
             self._make_pod(job)
+
+    def _delete_pods(self, pods: list[Json]) -> None:
+        for pod in pods:
+            self._let_go(pod)
+            if "deletionTimestamp" not in pod["metadata"]:
+                delete(self._store, key_of("pods", pod))
 
     def _count(self, job: Json, pod: Json | None) -> None:
         status = job.setdefault("status", {})
@@ -169,12 +176,7 @@ class Controllers:
         self._store.create(
             ("pods", namespace, f"{name}-{secrets.token_hex(3)[:5]}"), pod | {"status": {"phase": "Pending"}}
         )
-        self._store.change(
-            key_of("jobs", job),
-            lambda told: told.setdefault("status", {}).update(
-                active=1, startTime=told["status"].get("startTime", now())
-            ),
-        )
+        self._store.change(key_of("jobs", job), _begin)
 
     def _why_no_pod(self, namespace: str, spec: Json) -> str:
         quota = self._faults.get("pods_max")
@@ -292,6 +294,17 @@ def _matches(wanted: Json, labels: Json) -> bool:
 def _bind(pod: Json, node: str) -> None:
     pod["spec"]["nodeName"] = node
     set_condition(pod, "PodScheduled", "True")
+
+
+def _begin(job: Json) -> None:
+    job.setdefault("status", {}).update(active=1, startTime=job["status"].get("startTime", now()))
+    if condition(job, "Suspended"):
+        set_condition(job, "Suspended", "False", "JobResumed", "Job resumed")
+
+
+def _suspend(job: Json) -> None:
+    job.setdefault("status", {})["active"] = 0
+    set_condition(job, "Suspended", "True", "JobSuspended", "Job suspended")
 
 
 def _is_unreachable(node: Json) -> bool:

@@ -43,6 +43,7 @@ class Server:
             made.router.add_post(base + many, self._created)
             made.router.add_get(base + many + "/{name}", self._got)
             made.router.add_delete(base + many + "/{name}", self._deleted)
+            made.router.add_put(base + many + "/{name}", self._put)
             made.router.add_put(base + many + "/{name}/status", self._put_status)
             made.router.add_post(base + many + "/{name}/eviction", self._evicted)
         made.router.add_get(one, self._listed)
@@ -213,7 +214,9 @@ class Server:
         return web.json_response(self._store.objects.get(key, {"kind": "Status", "status": "Success"}))
 
     async def _put(self, request: web.Request) -> web.Response:
-        return web.json_response(self._store.replace(self._key(request), await request.json()))
+        key, told = self._key(request), await request.json()
+        status = self._store.get(key).get("status", {})  # which has a path of its own
+        return web.json_response(self._store.replace(key, told | {"status": status}))
 
     async def _put_status(self, request: web.Request) -> web.Response:
         """Of who looks after it; a pod that has gone meanwhile is nobody's."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from suanmesh_agent.engines.kubernetes.listing import amount, ended_by, nodes_of, waits_for
+from suanmesh_agent.engines.kubernetes.listing import amount, ended_by, nodes_of, suspended, waits_for
 
 
 def pod(*, terminated: dict[str, Any] | None = None, placed: dict[str, str] | None = None, **status: Any) -> Any:
@@ -87,3 +87,23 @@ def test_nodes_that_take_no_pods_are_not_offered() -> None:
     (card,) = found[0].devices
     assert (card.device_class, card.model, card.count, card.memory_bytes) == ("gpu", "A100", 2, 40 << 30)
     assert [each.name for each in nodes_of(nodes, [], "site", (), ("theirs",), {})] == ["a", "d"]
+
+
+def test_what_a_newer_cluster_or_a_strange_label_says_is_no_fault() -> None:
+    """A cluster that is upgraded, or a label by hand, would else take the whole site away."""
+    conditions = [{"type": "NewerThing", "status": "Unknown", "observedGeneration": 7}]
+    states = [{"name": "task", "state": {"paused": {"reason": "New"}}, "allocatedResourcesStatus": []}]
+    newer = pod(phase="Resizing", conditions=conditions, containerStatuses=states, resize="InProgress")
+    assert (waits_for(newer, "").code, ended_by(newer), ended_by(pod(containerStatuses=None))) == (
+        "QUEUE_SILENT",
+        "",
+        "",
+    )
+    assert suspended({"metadata": {}, "status": {"conditions": conditions}}) == ""
+    given = {"cpu": "4", "memory": "8Gi", "nvidia.com/gpu": "2", "newer.io/thing": "12"}
+    status = {"allocatable": given, "conditions": [*conditions, {"type": "Ready", "status": "True"}], "features": {}}
+    node = {"metadata": {"name": "a", "labels": {"nvidia.com/gpu.memory": "much"}}, "status": status}
+    (found,) = nodes_of(
+        [node], [{"metadata": {}, "spec": {"containers": None}}], "site", (), (), {"gpu": "nvidia.com/gpu"}
+    )
+    assert [(card.count, card.memory_bytes) for card in found.devices] == [(2, 0)]

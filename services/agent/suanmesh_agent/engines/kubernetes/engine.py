@@ -247,7 +247,8 @@ class KubernetesEngine(QueuedTasks):
                 return await self._ended_unbegun(key, handed, found, pod)
         else:
             self._seen[key] = name
-            self._waits_for[key] = listing.waits_for(pod, self._refused.get(name, ""))
+            refused = listing.suspended(found) or self._refused.get(name, "")
+            self._waits_for[key] = listing.waits_for(pod, refused)
             self._podless = self._podless or pod is None
         return listing.held_up(pod)
 

@@ -97,6 +97,12 @@ def held_up(pod: Json | None) -> str:
     return ""
 
 
+def suspended(job: Json) -> str:
+    """Why the cluster makes no pod for a Job although it could: somebody holds it back, as Kueue does."""
+    found = condition(job, "Suspended")
+    return str(found.get("message") or found.get("reason", "")) if found else ""
+
+
 def waits_for(pod: Json | None, refused: str) -> StateReason:
     """Why a task does not run; `refused` is why its Job has no pod, where that is known."""
     if pod is None:
@@ -185,7 +191,8 @@ def _node(node: Json, taken: Mapping[str, Decimal], devices: Mapping[str, str]) 
     cards = []
     for device_class, resource in devices.items():
         if count := int(left(resource, Decimal(1))):
-            memory = int(told.get(MEMORY_LABEL, "0")) << 20
+            memory_mib = str(told.get(MEMORY_LABEL, ""))  # anybody may label a node
+            memory = int(memory_mib) << 20 if memory_mib.isdecimal() else 0
             cards.append(Device(device_class, told.get(PRODUCT_LABEL, ""), count, memory))
     return Node(
         name=node["metadata"]["name"],
