@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from executor_kinds import RUNTIMES, ProcessExecutor, a_task, log_says, make_executor
 
+from suanmesh_agent.domain.endings import reason_of
 from suanmesh_agent.domain.tasks import Artefact, TaskKey, TaskState
 from suanmesh_agent.engines.process.processes import memory_bytes
 from suanmesh_content import FolderError
@@ -117,6 +118,34 @@ async def test_a_task_that_takes_too_much_memory_is_told_so(executor: ProcessExe
     look = await executor.over(task.key)
     assert look.failure == "OUT_OF_MEMORY"
     assert look.exit_status == 137
+    assert 90_000_000 <= look.memory_bytes <= 450_000_000
+    assert dict(reason_of(0, look).facts)["memory_bytes"] == str(look.memory_bytes)
+
+
+async def test_the_signal_that_ended_a_task_is_named(executor: ProcessExecutor) -> None:
+    """Few know 139 by heart: a crash in a library looks like a status that the program chose."""
+    task = a_task("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    by_shell = a_task("", command=("sh", "-c", "kill -ABRT $$"))
+    for each, status, name in ((task, 139, "SIGSEGV"), (by_shell, 134, "SIGABRT")):
+        await executor.start(each)
+        look = await executor.over(each.key)
+        assert (look.exit_status, look.failure) == (status, "")
+        assert dict(reason_of(0, look).facts)["signal"] == name
+
+
+async def test_a_task_that_will_not_end_is_ended(executor: ProcessExecutor) -> None:
+    """A program that ignores SIGTERM, with a child in a session of its own, would keep what others wait for."""
+    code = (
+        "import os, signal, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "if os.fork() == 0:\n os.setsid()\n if os.fork(): os._exit(0)\n"
+        "print('ready', flush=True); time.sleep(300)"
+    )
+    task = a_task(code, max_duration_s=1)
+    await executor.start(task)
+    look = await executor.over(task.key)
+    assert (look.failure, look.exit_status) == ("TIMED_OUT", 137)
+    assert not executor.running()
 
 
 def test_a_process_that_has_ended_takes_no_memory() -> None:

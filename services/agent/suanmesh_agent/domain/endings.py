@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from suanmesh_agent.domain.starts import UNSTARTABLE
@@ -11,6 +13,8 @@ from suanmesh_kernel.reasons import NO_REASON, StateReason
 
 FENCED = "FENCED"
 """Failure of a task whose site had no permission to run it any more."""
+_BY_SIGNAL = 128
+"""What is added to the number of a signal that ended a program, to have an exit status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,14 @@ def reason_of(index: int, look: TaskLook) -> StateReason:
     if look.failure in UNSTARTABLE.values():
         return StateReason(look.failure, {**task, "exit_status": str(look.exit_status)})
     if look.failure:
-        return StateReason(look.failure, task)
+        return StateReason(look.failure, task | ({"memory_bytes": str(look.memory_bytes)} if look.memory_bytes else {}))
     if look.state is TaskState.ENDED:
-        return StateReason("EXIT_STATUS", {**task, "exit_status": str(look.exit_status)})
+        return StateReason("EXIT_STATUS", {**task, "exit_status": str(look.exit_status), **_signal(look.exit_status)})
     return StateReason("TASK_NOT_STARTED" if look.state is TaskState.ABSENT else "TASK_LOST", task)
+
+
+def _signal(status: int | None) -> dict[str, str]:
+    """The signal that a status stands for, as a shell has it; a program may mean another thing by it."""
+    with suppress(ValueError):
+        return {"signal": signal.Signals((status or 0) - _BY_SIGNAL).name}
+    return {}

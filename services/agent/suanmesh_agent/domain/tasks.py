@@ -165,6 +165,8 @@ class TaskLook:
     end_time: datetime | None = None
     waits_for: StateReason = NO_REASON
     """What keeps it from running, where it is queued."""
+    memory_bytes: int = 0
+    """What it held when it was ended for that, as far as somebody has counted it."""
 
     @property
     def over(self) -> bool:

@@ -40,6 +40,8 @@ class CgroupFiles:
     cpu_file: str
     oom_file: str
     pids_file: str
+    peak_file: str
+    """The most memory that the group has had; where the kernel is too old to tell, it is not there."""
 
 
 class Hierarchy(Protocol):
@@ -108,6 +110,7 @@ class CgroupV1:
             cpu_file=str(cpuacct / "cpuacct.usage"),
             oom_file=str(memory / "memory.oom_control"),
             pids_file=str(pids / "pids.events"),
+            peak_file=str(memory / "memory.max_usage_in_bytes"),
         )
 
     def folders(self, group: str) -> Iterator[Path]:
@@ -141,6 +144,7 @@ class CgroupV2:
             cpu_file=str(folder / "cpu.stat"),
             oom_file=str(folder / "memory.events"),
             pids_file=str(folder / "pids.events"),
+            peak_file=str(folder / "memory.peak"),
         )
 
     def folders(self, group: str) -> Iterator[Path]:

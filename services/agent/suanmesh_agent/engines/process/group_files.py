@@ -26,6 +26,8 @@ class GroupFiles:
         self._members = [os.open(os.path.dirname(path), _FOLDER) for path in spec["members"]]  # noqa: PTH120
         self._events = {name: _open(spec[f"{name}_file"]) for name in _EVENTS if spec[f"{name}_file"]}
         self._cpu = _open(spec["cpu_file"]) if spec["cpu_file"] else None
+        peak = spec.get("peak_file", "")
+        self._peak = _open(peak) if os.path.exists(peak) else None  # noqa: PTH110 - as all paths here
         self._cpu_ns = os.path.basename(spec["cpu_file"]) == "cpuacct.usage"  # noqa: PTH119 - version 1
         self._hits = {name: self._count(name) for name in _EVENTS}
         self._cpu_us_before = self._counted_cpu_us() or 0
@@ -58,6 +60,12 @@ class GroupFiles:
     def hit(self, name: str) -> bool:
         """Whether the bound on memory, `oom`, or on processes, `pids`, was hit since this was made."""
         return self._count(name) > self._hits[name]
+
+    def peak_bytes(self) -> int:
+        """The most memory that has been in them; 0 where nobody counts it."""
+        with contextlib.suppress(OSError, ValueError):
+            return int(_read(self._peak, _COUNT_BYTES_MAX)) if self._peak is not None else 0
+        return 0
 
     def _counted_cpu_us(self) -> int | None:
         if self._cpu is None:

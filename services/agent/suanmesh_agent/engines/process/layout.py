@@ -32,7 +32,7 @@ RUN_FOLDER = Path("/run/suanmesh")
 """Where an agent with root keeps the users of tasks, and where their mounts lie; the same for all agents of a host."""
 _PATHS_AT_FAULT = frozenset((errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.EINVAL))
 """What is wrong then are the paths the job names, at every site."""
-_NO_CGROUP = CgroupFiles(join=(), members=(), cpu_file="", oom_file="", pids_file="")
+_NO_CGROUP = CgroupFiles(join=(), members=(), cpu_file="", oom_file="", pids_file="", peak_file="")
 _PRLIMIT = Path("/usr/bin/prlimit")
 _BLOCK_BYTES = 4096
 _SANDBOX_PROCESSES, _SPARE_PROCESSES = 2, 16
@@ -176,6 +176,7 @@ class Layout:
             "cpu_file": fence.cpu_file,
             "oom_file": fence.oom_file,
             "pids_file": fence.pids_file,
+            "peak_file": fence.peak_file,
             "permission": self.permission,
             "queued": self.queued,
         }

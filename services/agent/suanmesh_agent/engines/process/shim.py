@@ -107,7 +107,7 @@ class Run:
         self._failure = ""
         self._status: int | None = None
         self._kill_at = float("inf")
-        self._cpu_us = self._ended_before_us = 0
+        self._cpu_us = self._ended_before_us = self._memory_bytes = 0
         self._start_ns, self._start = time.time_ns(), time.monotonic()
         self._next_usage, self._next_watch = self._start + USAGE_EVERY_S, self._start + WATCH_EVERY_S
         self._next_scratch = 0.0
@@ -261,7 +261,8 @@ class Run:
         members = descendants(os.getpid())
         if processes and len(members) > processes:
             self._end("PROCESSES_EXCEEDED", grace_s=0)
-        if memory and memory_bytes(pid for pid, _ in members) > memory:
+        if memory and (taken := memory_bytes(pid for pid, _ in members)) > memory:
+            self._memory_bytes = self._memory_bytes or taken
             self._end("OUT_OF_MEMORY", grace_s=0)
 
     def _outgrown(self) -> bool:
@@ -382,6 +383,7 @@ class Run:
             "failure": self._failure,
             "start_unix_ns": self._start_ns,
             "end_unix_ns": time.time_ns(),
+            "memory_bytes": (self._memory_bytes or self._groups.peak_bytes()) * (self._failure == "OUT_OF_MEMORY"),
         }
         write(self._folder, "exit", facts | self._usage())
 

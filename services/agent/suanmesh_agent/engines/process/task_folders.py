@@ -212,6 +212,7 @@ def _ended(facts: dict[str, Any]) -> TaskLook:
         failure=facts["failure"],
         start_time=_time(facts["start_unix_ns"]) if facts["start_unix_ns"] else None,
         end_time=_time(facts["end_unix_ns"]) if facts["end_unix_ns"] else None,
+        memory_bytes=facts.get("memory_bytes", 0),
     )
 
 
