@@ -9,6 +9,8 @@ SEED ?= 1
 MINUTES ?= 10
 SEEDS ?= 200
 WORLD ?=
+WORKERS ?= 2
+NOT_LONG := not faults and not attack and not day and not slurm and not ray and not kubernetes and not certificates and not image and not upgrade
 OURS := libs/kernel libs/etcd3 libs/store libs/telemetry libs/content libs/chassis libs/sdk libs/client libs/cli libs/fake services deploy protos/generate.py protos/compile_elsewhere.py protos/make_sdk.py $(wildcard examples/*.py examples/*/*.py)
 
 help: ## Show this list
@@ -33,8 +35,8 @@ doctor: setup ## Say what this machine lacks
 	@$(BIN)/suan doctor
 
 test: setup ## Run every test but the long fault combinations, attacks, days, Slurm site, clusters and upgrades
-	@$(BIN)/python -m pytest -m "not faults and not attack and not day and not slurm and not ray and not kubernetes and not certificates and not image and not upgrade" -n 2 --dist loadfile --ignore tests/mesh
-	@$(BIN)/python -m pytest -m "not faults and not attack and not day and not slurm and not ray and not kubernetes and not certificates and not image and not upgrade" -n 2 --dist loadfile tests/mesh
+	@$(BIN)/python -m pytest -m "$(NOT_LONG)" -n $(WORKERS) --dist loadfile --ignore tests/mesh
+	@$(BIN)/python -m pytest -m "$(NOT_LONG)" -n $(WORKERS) --dist loadfile tests/mesh
 
 test-faults: setup ## Run every combination of victim and step
 	@$(BIN)/python -m pytest -m faults tests/mesh

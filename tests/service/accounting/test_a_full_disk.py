@@ -77,7 +77,7 @@ async def _refused(mesh: Any) -> Unavailable:
     """Why accounts are not made any more; SQLite may have a page or two left."""
     for number in range(200):
         try:
-            await mesh.accounting.CreateAccount(_account(f"a{number}"))
+            await mesh.accounting.CreateAccount(_account(f"a{number}"), timeout=4)  # it is asked again for so long
         except Unavailable as refusal:
             return refusal
     raise AssertionError("the disk is not full")
