@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from suanmesh_content.alike import folded
 from suanmesh_content.blocks import BLOCK_BYTES, BLOCK_DIGEST_BYTES, block_digest, block_digests
 from suanmesh_content.chunks import (
     CHUNK_BYTES,
@@ -79,6 +80,7 @@ __all__ = [
     "copying",
     "digest_of",
     "finished",
+    "folded",
     "folder_entries",
     "manifest_from",
     "manifest_to",

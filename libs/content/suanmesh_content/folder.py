@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -65,6 +65,8 @@ class FolderEntry:
     link: str = ""
     """Where a link leads, relative to the folder it lies in."""
     folder: bool = False
+    opened: list[int] = field(default_factory=list, compare=False)
+    """The descriptor by which it was found readable, until `open` gives it away or the walk goes on."""
 
     @property
     def regular(self) -> bool:
@@ -73,8 +75,10 @@ class FolderEntry:
 
     def open(self) -> int:
         """A descriptor to read a regular file by. Raises FolderError where it is none any more, or not readable."""
+        if self.opened:
+            return self.opened.pop()
         try:
-            return _opened(self.name, self.folder_fd)
+            return _opened(self.name, self.folder_fd)[0]
         except _Refused as no:
             raise FolderError(f"{shown(self.path)}: {no.why.value.en}") from no
 
@@ -181,7 +185,11 @@ class _Walk:
             else:
                 if found is not None:
                     self._filled.add(level.path)
-                    yield found
+                    try:
+                        yield found
+                    finally:
+                        while found.opened:
+                            os.close(found.opened.pop())
 
     def links(self) -> Generator[FolderEntry, None, None]:
         """Links, once all of them are known."""
@@ -219,9 +227,10 @@ class _Walk:
             self._levels.append(_below(level, path, entry.name))
             self._folders.append(path)
         elif entry.is_file(follow_symlinks=False):
-            if self._left_out is not None:
-                os.close(_opened(entry.name, level.fd))  # what cannot be read is known before anything is made of it
-            return FolderEntry(path, entry.name, level.fd, entry.stat(follow_symlinks=False))
+            if self._left_out is None:
+                return FolderEntry(path, entry.name, level.fd, entry.stat(follow_symlinks=False))
+            opened, facts = _opened(entry.name, level.fd)  # what cannot be read is known before anything is made of it
+            return FolderEntry(path, entry.name, level.fd, facts, opened=[opened])
         else:
             raise _Refused(Why.NO_FILE)
         return None
@@ -296,12 +305,13 @@ def _below(level: _Level, path: str, name: str) -> _Level:
         raise _Refused(Why.UNREADABLE) from fault
 
 
-def _opened(name: str, folder_fd: int) -> int:
+def _opened(name: str, folder_fd: int) -> tuple[int, os.stat_result]:
     try:
         opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder_fd)
     except OSError as fault:
         raise _Refused(Why.UNREADABLE) from fault
-    if not stat.S_ISREG(os.fstat(opened).st_mode):
+    facts = os.fstat(opened)
+    if not stat.S_ISREG(facts.st_mode):
         os.close(opened)
         raise _Refused(Why.NO_FILE)
-    return opened
+    return opened, facts

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from blake3 import blake3
 
@@ -65,6 +65,8 @@ class Manifest:
     """Files, links and empty folders of a dataset, sorted by the bytes of their paths. Build it with `Manifest.of`."""
 
     files: tuple[ContentFile, ...]
+    _digest: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+    """Once it was asked for."""
 
     @classmethod
     def of(cls, files: Iterable[ContentFile]) -> Manifest:
@@ -86,7 +88,9 @@ class Manifest:
     @property
     def digest(self) -> str:
         """BLAKE3 of the canonical form, 64 hex digits: the dataset's identity."""
-        return blake3(self.canonical()).hexdigest()
+        if not self._digest:
+            self._digest.append(blake3(self.canonical()).hexdigest())
+        return self._digest[0]
 
     def canonical(self) -> bytes:
         """The bytes the digest is taken of: the wire message, fields in order, files by path, nothing unknown."""

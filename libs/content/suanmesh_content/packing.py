@@ -14,7 +14,7 @@ from typing import NamedTuple
 from blake3 import blake3
 
 from suanmesh_content.manifest import Manifest
-from suanmesh_content.sparse import contents, segments, write_sparse, zeros
+from suanmesh_content.sparse import BLOCK_BYTES, contents, segments, write_sparse, zeros
 
 PACK_BYTES = 1024 * 1024
 """Most bytes of files in one pack."""
@@ -141,8 +141,9 @@ class Unpacking:
     """Writes packs, each file where `path_of` says; `whole` is told of each file that has come to its end.
 
     `whole` gets the file's number and the BLAKE3 of its bytes as they came; of a file that is gone on with, what lies
-    there of it is read first. `written` is told of the bytes of large files: descriptor, offset and size. Raises
-    PartError and OSError.
+    there of it is read first. `written` is told of the bytes of large files: descriptor, offset and size. Files are
+    made with `modes`, the second where they may be run, as far as the process's umask lets them; those that come in
+    one part with `modes_of_whole`. Raises PartError and OSError.
     """
 
     def __init__(
@@ -152,11 +153,16 @@ class Unpacking:
         whole: Callable[[int, bytes], None],
         begin: Place = Place(),  # noqa: B008 - a value
         written: Callable[[int, int, int], None] = lambda *_: None,
+        *,
+        modes: tuple[int, int] = (0o600, 0o700),
+        modes_of_whole: tuple[int, int] | None = None,
     ) -> None:
         self._manifest = manifest
         self._path_of = path_of
         self._whole = whole
         self._written = written
+        self._modes = modes
+        self._modes_of_whole = modes_of_whole or modes
         self.place = begin
         """How far it is."""
         self._number = -1
@@ -175,15 +181,16 @@ class Unpacking:
                 raise PartError(f"a part of file {number} ends at {end}")
             if number != self._number:
                 self.end()
+                if len(content) == file.size_bytes < BLOCK_BYTES:
+                    self._take_small(number, content, executable=file.executable)
+                    continue
                 self._begin(number, file.size_bytes, executable=file.executable)
             self._hash_hole(offset)
             self._hasher.update(content)
             self._hashed = end
+            write_sparse(self._fd, offset, content)
             if len(content) < file.size_bytes:
-                write_sparse(self._fd, offset, content)
                 self._written(self._fd, offset, len(content))
-            else:
-                _write_whole(self._fd, content)
             self.place = Place(number, end)
 
     def end(self) -> None:
@@ -203,12 +210,26 @@ class Unpacking:
             with suppress(OSError):
                 os.close(self._fd)
 
+    def _take_small(self, number: int, content: bytes, *, executable: bool) -> None:
+        """A file that comes in one part, and is too small to hold a hole: it is never looked at again."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        path, mode = self._path_of(number), self._modes_of_whole[executable]
+        try:
+            fd = os.open(path, flags, mode)
+        except PermissionError:  # it came before, and may not be written to any more
+            os.unlink(path)  # noqa: PTH108 - there may be a hundred thousand
+            fd = os.open(path, flags, mode)
+        try:
+            _write_whole(fd, content)
+        finally:
+            os.close(fd)
+        self.place = Place(number + 1, 0)
+        self._whole(number, blake3(content).digest())
+
     def _begin(self, number: int, size: int, *, executable: bool) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         goes_on = (self.place.file, self.place.offset > 0) == (number, True)
-        self._fd = os.open(
-            self._path_of(number), flags if goes_on else flags | os.O_TRUNC, 0o700 if executable else 0o600
-        )
+        self._fd = os.open(self._path_of(number), flags if goes_on else flags | os.O_TRUNC, self._modes[executable])
         self._number = number
         if os.fstat(self._fd).st_size != size:
             os.ftruncate(self._fd, size)

@@ -40,6 +40,9 @@ def segments(fd: int, size_bytes: int) -> Iterator[Segment]:
 
 def contents(fd: int, size_bytes: int) -> Iterator[bytes | memoryview]:
     """The first `size_bytes` of an open file in pieces, holes as zeros that are not read. Shorter where it ends."""
+    if 0 < size_bytes <= BLOCK_BYTES:  # to ask for its holes takes longer than to read it
+        yield os.pread(fd, size_bytes, 0)
+        return
     for segment in segments(fd, size_bytes):
         for offset in range(segment.offset, segment.offset + segment.size_bytes, PIECE_BYTES):
             size = min(PIECE_BYTES, segment.offset + segment.size_bytes - offset)

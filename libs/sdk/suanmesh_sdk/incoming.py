@@ -1,4 +1,9 @@
-"""A dataset that comes into a folder: each file lies beside the others until it is whole and its digest is right."""
+"""A dataset that comes into a folder: each file has another name until it is whole and its digest is right.
+
+A small file lies from the first in the folder it belongs into: some file systems take ten times as long to make many
+files in one folder, where many were removed before. What has come of a large one waits beside the dataset to be gone on
+with.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from suanmesh_content import (
+    PACK_BYTES,
     ContentFile,
     Manifest,
     Part,
@@ -21,6 +27,7 @@ from suanmesh_content import (
     carried,
     digest_of,
     finished,
+    folded,
     runs_of,
 )
 from suanmesh_kernel.refusals import DataLoss
@@ -29,6 +36,8 @@ if TYPE_CHECKING:
     from suanmesh_sdk.data import Progress
 
 _PLACE = struct.Struct("=qq")
+_MODES = 0o666, 0o777
+"""Of files, and of those that may be run, as far as the user's umask lets them."""
 
 
 class Incoming:
@@ -38,7 +47,10 @@ class Incoming:
         self._folder = folder
         self._manifest = manifest
         self._beside = folder / f".suan-{manifest.digest[:16]}"
-        """What has come of files that are not whole."""
+        """What has come of large files that are not whole, and how far that is."""
+        self._place_file = -1
+        self._listed: dict[str, frozenset[str] | None] = {}
+        """The names in each folder of the dataset that is there, as `folded` has them; None for one nobody may list."""
         self._missing: dict[int, None] = {}
         self._begin = Place()
         self._unpacking: Unpacking | None = None
@@ -94,7 +106,7 @@ class Incoming:
     def take(self, parts: Iterable[Part]) -> None:
         """Write what has come. Raises DataLoss (`DIGEST_MISMATCH`) where a file is not what the manifest says."""
         if self._unpacking is None:
-            self._unpacking = Unpacking(self._manifest, self._draft, self._whole, self._begin)
+            self._unpacking = Unpacking(self._manifest, self._draft, self._whole, self._begin, modes=_MODES)
         try:
             self._unpacking.take(parts)
         except PartError as fault:
@@ -102,7 +114,9 @@ class Incoming:
         self._begin = self._unpacking.place
         self._partly = self._begin.offset
         if self._begin.offset:
-            (self._beside / "place").write_bytes(_PLACE.pack(*self._begin))
+            if self._place_file < 0:
+                self._place_file = os.open(self._beside / "place", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            os.pwrite(self._place_file, _PLACE.pack(*self._begin), 0)
 
     def take_end(self) -> None:
         """All that was asked for has come. Raises as `take` does."""
@@ -116,6 +130,9 @@ class Incoming:
         if self._unpacking is not None:
             self._unpacking.close()
             self._unpacking = None
+        if self._place_file >= 0:
+            os.close(self._place_file)
+            self._place_file = -1
 
     def finish(self) -> None:
         """Make what needs no bytes, links last, and leave nothing beside."""
@@ -131,7 +148,7 @@ class Incoming:
                     os.symlink(file.link, path)  # noqa: PTH211
             elif not file.size_bytes:
                 _clear(path)
-                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o755 if file.executable else 0o644))
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODES[file.executable]))
         shutil.rmtree(self._beside, ignore_errors=True)
 
     def progress(self) -> Progress:
@@ -168,6 +185,8 @@ class Incoming:
     def _differs(self, file: ContentFile) -> bool:
         """Whether something else lies under its name; a file with another execute bit is the same."""
         path = f"{self._folder}/{file.path}"
+        if not self._may_lie(file.path):
+            return False
         try:
             facts = os.lstat(path)
         except OSError:
@@ -180,10 +199,20 @@ class Incoming:
             return True
         return bool(file.size_bytes) and finished(digest_of(path, file.size_bytes)) != file.digest
 
+    def _may_lie(self, path: str) -> bool:
+        """Whether something may lie there. To ask for each of many files takes longer than to list their folders."""
+        above, _, name = path.rpartition("/")
+        if above not in self._listed:
+            self._listed[above] = _names(f"{self._folder}/{above}")
+        names = self._listed[above]
+        return names is None or folded(name) in names
+
     def _is_there(self, number: int) -> bool:
         """Whether the file lies under its name with the content and the bit it should have."""
         file = self._manifest.files[number]
         path = f"{self._folder}/{file.path}"
+        if not self._may_lie(file.path):
+            return False
         try:
             facts = os.lstat(path)
             if not stat.S_ISREG(facts.st_mode) or facts.st_size != file.size_bytes:
@@ -202,10 +231,11 @@ class Incoming:
                 "DIGEST_MISMATCH", f"{file.path!a} arrived damaged", domain="transport.suanmesh", path=ascii(file.path)
             )
         path = self._path(file.path)
-        os.chmod(draft, 0o755 if file.executable else 0o644)  # noqa: PTH101
-        if os.path.isdir(path):  # noqa: PTH112
+        try:
+            os.rename(draft, path)  # noqa: PTH104
+        except (IsADirectoryError, FileExistsError):
             _clear(path)
-        os.rename(draft, path)  # noqa: PTH104
+            os.rename(draft, path)  # noqa: PTH104
         self._missing.pop(number, None)
         self._count(number)
         self._partly = 0
@@ -215,7 +245,12 @@ class Incoming:
         self._files_done += 1
 
     def _draft(self, number: int) -> str:
-        return f"{self._beside}/{number}"
+        """Where a file lies until it is whole."""
+        file = self._manifest.files[number]
+        if file.size_bytes > PACK_BYTES:
+            return f"{self._beside}/{number}"
+        above, slash, _ = self._path(file.path).rpartition("/")
+        return f"{above}{slash}{self._beside.name}-{number}"
 
     def _path(self, path: str) -> str:
         """Where a file of the dataset lies, the folder above it made."""
@@ -236,6 +271,15 @@ class Incoming:
             _clear(place)
             os.mkdir(place)  # noqa: PTH102
         self._folders.add(path)
+
+
+def _names(folder: str) -> frozenset[str] | None:
+    try:
+        return frozenset(map(folded, os.listdir(folder)))  # noqa: PTH208 - no paths, of which there may be many
+    except (FileNotFoundError, NotADirectoryError):
+        return frozenset()
+    except OSError:
+        return None
 
 
 def _clear(path: str) -> None:

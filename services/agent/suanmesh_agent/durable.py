@@ -11,7 +11,7 @@ _BEGIN_TO_WRITE = 2
 """SYNC_FILE_RANGE_WRITE of sync_file_range(2)."""
 
 
-def to_disk(path: Path) -> None:
+def to_disk(path: Path | str) -> None:
     """Return once a file or folder is on disk. Raises OSError."""
     file = os.open(path, os.O_RDONLY)
     try:

@@ -46,8 +46,8 @@ log = structlog.get_logger()
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _NODE = "node_id"
 """File beside the replicas that says whose they are."""
-_FILE_MODE = 0o400
-_PROGRAM_MODE = 0o500
+MODES = 0o400, 0o500
+"""Of a replica's files, and of those that may be run."""
 _FOLDER_MODE = 0o500
 SYNCED_ONE_BY_ONE_MAX = 16
 """More files than so many are written to disk by one call for the whole file system: one each takes milliseconds."""
@@ -311,7 +311,7 @@ def _copying(file: SourceFile, place: Path) -> Generator[int, None, None]:
     try:
         with place.open("xb") as target:
             yield from copying(source, target.fileno(), os.fstat(source).st_size)
-            os.fchmod(target.fileno(), _PROGRAM_MODE if file.executable else _FILE_MODE)
+            os.fchmod(target.fileno(), MODES[file.executable])
     finally:
         os.close(source)
 
@@ -322,16 +322,17 @@ def _finishing(home: Path, manifest: Manifest) -> Generator[int, None, None]:
     each = to_disk if len(manifest.files) <= SYNCED_ONE_BY_ONE_MAX else _nothing
     for file in manifest.files:
         if file.regular:
-            path = files / file.path
-            path.chmod(_PROGRAM_MODE if file.executable else _FILE_MODE)
+            path, mode = f"{files}/{file.path}", MODES[file.executable]
+            if stat.S_IMODE(os.lstat(path).st_mode) != mode:
+                os.chmod(path, mode)  # noqa: PTH101 - there may be a hundred thousand
             each(path)
         yield 0
     write_private(home / "manifest.pb", manifest_to(manifest).SerializeToString(deterministic=True))
-    (home / "manifest.pb").chmod(_FILE_MODE)
+    (home / "manifest.pb").chmod(MODES[False])
     each(home / "manifest.pb")
-    for path in (files / folder for folder in folders_of(manifest)):
-        path.chmod(_FOLDER_MODE)
-        each(path)
+    for folder in folders_of(manifest):
+        (files / folder).chmod(_FOLDER_MODE)
+        each(files / folder)
         yield 0
     each(home)
     if each is _nothing:
@@ -349,7 +350,7 @@ def folders_of(manifest: Manifest) -> set[str]:
     return found
 
 
-def _nothing(path: Path) -> None:
+def _nothing(path: Path | str) -> None:
     """It is written with all the others."""
 
 

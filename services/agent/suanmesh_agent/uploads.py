@@ -28,7 +28,7 @@ from suanmesh_agent.journal import Journal
 from suanmesh_agent.named_locks import NamedLocks
 from suanmesh_agent.ports import TransportPort
 from suanmesh_agent.pulling import has_room, lay_out
-from suanmesh_agent.replicas import Replicas
+from suanmesh_agent.replicas import MODES, Replicas
 from suanmesh_agent.turns import Turns
 from suanmesh_agent.upload_limits import UploadLimits
 from suanmesh_agent.wire import pinned
@@ -181,7 +181,7 @@ class _Upload:
         raise DataLoss("UPLOAD_DAMAGED", "what lies on the site's disk is not what was sent, time and again")
 
     async def _received(self, requests: Requests, begin: Place) -> None:
-        unpacking = Unpacking(self._manifest, self._path, self._arrived, begin, to_disk_soon)
+        unpacking = Unpacking(self._manifest, self._path, self._arrived, begin, to_disk_soon, modes_of_whole=MODES)
         place_file = os.open(self._place_file, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             while True:

@@ -163,3 +163,30 @@ def test_the_digest_of_what_came_is_that_of_the_file(tmp_path: Path) -> None:
         unpacking.end() if most == 100 else unpacking.close()
         place = unpacking.place
     assert digests == {number: file.digest for number, file in enumerate(manifest.files)}
+
+
+def test_a_file_that_may_not_be_written_to_comes_again(tmp_path: Path) -> None:
+    """What a site has made read-only and finds damaged has to be replaced, or the upload never ends."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir(), target.mkdir()
+    (source / "a").write_bytes(b"whole")
+    manifest = read_folder(source)
+    for _ in range(2):
+        unpacking = Unpacking(manifest, lambda n: f"{target}/{n}", lambda *_: None, modes_of_whole=(0o400, 0o500))
+        for pack in packs(source, manifest, runs_of(manifest, [0])):
+            unpacking.take(pack)
+        unpacking.end()
+        assert ((target / "0").read_bytes(), (target / "0").stat().st_mode & 0o777) == (b"whole", 0o400)
+
+
+def test_small_sparse_files_stay_sparse(tmp_path: Path) -> None:
+    """A thousand files of a mebibyte, of which a page is used, would take a gigabyte where they come out."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir(), target.mkdir()
+    with (source / "a").open("wb") as file:
+        file.truncate(PACK_BYTES)
+        file.write(b"x")
+    manifest = read_folder(source)
+    sent(source, target, manifest)
+    assert (target / "0").read_bytes() == (source / "a").read_bytes()
+    assert (target / "0").stat().st_blocks * 512 < PACK_BYTES // 2

@@ -101,3 +101,57 @@ def test_what_is_the_same_already_is_not_in_the_way(tmp_path: Path) -> None:
     bit = Incoming(tmp_path / "target", read_folder(source))
     bit.begin()
     assert bit.differing == []
+
+
+def fetched(source: Path, target: Path, most: int = 1000) -> Incoming:
+    """What comes of a folder with so many packs of it; all of it where there are no more."""
+    manifest = read_folder(source)
+    incoming = Incoming(target, manifest)
+    incoming.begin()
+    coming = list(packs(source, manifest, incoming.next_runs(1 << 40, RUNS_MAX)))
+    for pack in coming[:most]:
+        incoming.take(pack)
+    if most < len(coming):
+        incoming.pause()
+        return incoming
+    incoming.take_end()
+    incoming.pause()
+    incoming.finish()
+    return incoming
+
+
+def test_who_may_read_what_is_fetched_is_for_the_user_to_say(tmp_path: Path) -> None:
+    """Patients' records that were fetched with a umask of 077 must not be read by the next account."""
+    source = a_tree(tmp_path / "source")
+    (source / "large").write_bytes(os.urandom(PACK_BYTES + 1))
+    (source / "sub" / "b").chmod(0o755)
+    before = os.umask(0o077)
+    try:
+        fetched(source, tmp_path / "target")
+    finally:
+        os.umask(before)
+    modes = {each.name: each.stat().st_mode & 0o777 for each in (tmp_path / "target").rglob("*") if each.is_file()}
+    assert modes == {"a": 0o600, "link": 0o600, "empty": 0o600, "large": 0o600, "b": 0o700}
+
+
+def test_a_name_alike_is_asked_for_by_itself(tmp_path: Path) -> None:
+    """Where the file system takes `A` and `a` for one, what the user has under the other name is found all the same."""
+    source, target = a_tree(tmp_path / "source"), tmp_path / "target"
+    target.mkdir()
+    (target / "A").write_text("mine")
+    incoming = fetched(source, target)
+    assert incoming.differing == []
+    assert ((target / "A").read_text(), (target / "a").read_text()) == ("mine", "aaa")
+
+
+def test_nothing_torn_has_a_name_of_the_dataset(tmp_path: Path) -> None:
+    """A program that reads a folder while it is fetched, or after it broke off, must not take half a file for all."""
+    source, target = a_tree(tmp_path / "source"), tmp_path / "target"
+    (source / "c-large").write_bytes(os.urandom(3 * PACK_BYTES))
+    fetched(source, target, most=2)
+    whole = {each.path: each.digest for each in read_folder(source).files}
+    named = {each.path: each.digest for each in read_folder(target).files if ".suan-" not in each.path}
+    assert named
+    assert named.items() <= whole.items()
+    fetched(source, target)
+    assert read_folder(target) == read_folder(source)
