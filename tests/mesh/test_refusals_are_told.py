@@ -165,10 +165,10 @@ LIST_SITES = "/suanmesh.registry.v1.RegistryService/ListSites"
 @pytest.mark.parametrize(
     ("call", "reason"),
     [
-        (lambda channel: channel.unary_unary(LIST_SITES)(b"\xff\xff", timeout=5), "MESSAGE_MALFORMED"),
+        (lambda channel: channel.unary_unary(LIST_SITES)(b"\xff\xff", timeout=60), "MESSAGE_MALFORMED"),
         (lambda channel: channel.unary_unary(LIST_SITES)(b""), "DEADLINE_MISSING"),
-        (lambda channel: channel.unary_unary(f"{LIST_SITES}s")(b"", timeout=5), "METHOD_UNKNOWN"),
-        (lambda channel: channel.unary_unary("/suanmesh.x.v1.XService/Y")(b"", timeout=5), "METHOD_UNKNOWN"),
+        (lambda channel: channel.unary_unary(f"{LIST_SITES}s")(b"", timeout=60), "METHOD_UNKNOWN"),
+        (lambda channel: channel.unary_unary("/suanmesh.x.v1.XService/Y")(b"", timeout=60), "METHOD_UNKNOWN"),
     ],
     ids=["malformed", "no deadline", "no such method", "no such service"],
 )

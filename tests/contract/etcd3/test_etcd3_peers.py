@@ -90,8 +90,8 @@ def _asked(
     port: int, context: ssl.SSLContext | None, verb: str = "GET", path: str = "/members", body: bytes | None = None
 ) -> int:
     """The status of an answer; 0 where there is none, as from a port that does not speak to the caller."""
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as plain:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as plain:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         try:
             connection.sock = context.wrap_socket(plain) if context else plain
             connection.request(verb, path, body, {"Content-Type": "application/json"})

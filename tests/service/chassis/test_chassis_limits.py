@@ -169,7 +169,7 @@ async def test_agents_operators_services_and_probes_get_in_whatever_users_do(lim
     channel = await limited(calls_max=32, calls_per_caller_max=32)
     for caller in (USER, STRANGER, user_id(NODE, "third", "kim")):
         with suppress(grpc.aio.AioRpcError):
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(PATIENCE_S):
                 await asyncio.gather(*(unary(channel(caller), "finish") for _ in range(32)))
     users = [channel(caller) for caller in (USER, STRANGER)]
     begun = [unary(each, "finish") for each in users for _ in range(32)]
