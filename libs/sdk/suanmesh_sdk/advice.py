@@ -200,6 +200,10 @@ STATE_REASONS: Final[dict[str, Text]] = {
         "Nothing came from the source for {silent_s} s.", "源站点已有 {silent_s} 秒没有传来数据。"
     ),
     "STATE_LOST": Text("The site has no memory of it.", "站点没有关于它的记录。"),
+    "STOPPED_BY_TASK": Text(
+        "It was stopped, or did not begin, because task {by} had failed.",
+        "因任务 {by} 失败而停止，或未开始。",
+    ),
     "TARGET_LOST": Text("{site}, which it goes to, is not heard of any more.", "目标站点 {site} 失联。"),
     "TASK_LOST": Text("Task {task} was lost with its host.", "任务 {task} 随主机丢失。"),
     "TASK_NOT_STARTED": Text("A task could not be started at the site.", "某个任务未能在站点启动。"),

@@ -6,6 +6,7 @@ from collections.abc import Container
 
 from suanmesh.scheduler.v1 import placement_pb2
 from suanmesh_agent import wire
+from suanmesh_agent.domain.endings import stopper
 from suanmesh_agent.domain.retrying import Retrying, Runs, with_setup
 from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskState, setup_key
 from suanmesh_agent.ports import Engine
@@ -54,10 +55,14 @@ async def newest_keys(engine: Engine, placement: placement_pb2.Placement) -> lis
 
 async def results(engine: Engine, placement: placement_pb2.Placement, *, over: bool) -> list[placement_pb2.TaskResult]:
     """What is reported of those that the engine has; where the run is `over`, none is to be run again."""
-    retrying = wire.retrying_of(placement)
+    retrying, found = wire.retrying_of(placement), await runs_of(engine, placement)
+    again = {index for index, run in found.items() if not over and _again(retrying, run)}
+    stopped_by = None
+    if not (placement.stop_requested or wire.work_from(placement).keep_going):
+        stopped_by = stopper({index: run.newest for index, run in found.items() if index not in again})
     return [
-        wire.result_to(index, run.newest, run.retries, again=not over and _again(retrying, run))
-        for index, run in (await runs_of(engine, placement)).items()
+        wire.result_to(index, run.newest, run.retries, again=index in again, stopped_by=stopped_by)
+        for index, run in found.items()
         if run.newest.state is not TaskState.ABSENT
     ]
 

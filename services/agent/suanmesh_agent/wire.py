@@ -137,11 +137,13 @@ def _variables(work: placement_pb2.Work, index: int) -> dict[str, str]:
     return dict(work.environment) | values
 
 
-def result_to(index: int, look: TaskLook, retries: int = 0, *, again: bool = False) -> placement_pb2.TaskResult:
+def result_to(
+    index: int, look: TaskLook, retries: int = 0, *, again: bool = False, stopped_by: int | None = None
+) -> placement_pb2.TaskResult:
     """What became of one task, by its newest run; `again` where there will be another."""
     result = placement_pb2.TaskResult(index=index, state=_state_of(look, again=again), retries=retries)
     if look.over and not look.succeeded:
-        result.state_reason.CopyFrom(reason_to(reason_of(index, look)))
+        result.state_reason.CopyFrom(reason_to(reason_of(index, look, stopped_by)))
     elif look.waits_for:
         result.state_reason.CopyFrom(reason_to(look.waits_for))
     if look.exit_status is not None:

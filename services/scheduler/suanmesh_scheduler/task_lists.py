@@ -6,9 +6,11 @@ from collections.abc import Collection, Iterator
 
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
+from suanmesh_kernel.reasons import StateReason
 from suanmesh_scheduler import wire
-from suanmesh_scheduler.domain.states import JOB_ENDS, PLACEMENT_ENDS
+from suanmesh_scheduler.domain.states import JOB_ENDS, PLACEMENT_ENDS, PlacementState
 from suanmesh_sdk.parameters import value_of
+from suanmesh_sdk.state_reasons import reason_to
 
 Result = placement_pb2.TaskResult
 _AT_THE_END = {
@@ -35,6 +37,7 @@ class TaskList:
         self._over = wire.job_state(job) in JOB_ENDS
         if placement is not None:
             self._over = wire.placement_state(placement) in PLACEMENT_ENDS
+        self._stopped_by = _stopped_by(job, placement)
 
     def standing(self, states: Collection[int]) -> Iterator[int]:
         """The indexes of those that stand in one of `states`, in order; of all where none is named."""
@@ -48,8 +51,11 @@ class TaskList:
         if (reported := self._results.get(index)) is not None:
             result.CopyFrom(reported)
         result.state = self._state(index)
-        if reported is not None and (result.state, reported.state) == (Result.STATE_CANCELLED, Result.STATE_QUEUED):
+        if result.state == Result.STATE_CANCELLED and (reported is None or reported.state == Result.STATE_QUEUED):
             result.ClearField("state_reason")
+            if self._stopped_by:
+                facts = {"task": str(index), "by": self._stopped_by}
+                result.state_reason.CopyFrom(reason_to(StateReason("STOPPED_BY_TASK", facts)))
         return pb.Task(
             result=result,
             site=placement.site if placement is not None else "",
@@ -65,3 +71,11 @@ class TaskList:
         if not self._over:
             return state
         return _AT_THE_END.get(state, state) if reported is not None else Result.STATE_CANCELLED
+
+
+def _stopped_by(job: job_pb2.Job, placement: placement_pb2.Placement | None) -> str:
+    """The task whose failure kept others from being begun; empty where none did."""
+    if placement is None or wire.placement_state(placement) is not PlacementState.FAILED:
+        return ""
+    keeps_going = job.task.on_failure == job_pb2.TaskSpec.ON_FAILURE_KEEP_GOING
+    return "" if keeps_going else placement.state_reason.facts.get("task", "")

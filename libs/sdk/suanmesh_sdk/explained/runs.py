@@ -255,6 +255,19 @@ EXPLAINED: Final[dict[str, Explanation]] = {
         ),
         ("suan site health", "suan transfer create"),
     ),
+    "STOPPED_BY_TASK": Explanation(
+        "caller",
+        Text(
+            "The job stops its other tasks when one fails, as it does unless it says `on_failure: continue`; the task "
+            "that failed is named, and its own reason says why.",
+            "一个任务失败时作业停止其余任务，除非写明 `on_failure: continue`；失败任务的原因说明为何。",
+        ),
+        Text(
+            "Read the log of the task that failed; with `on_failure: continue` the others go on.",
+            "查看失败任务的日志；写 `on_failure: continue` 可让其余任务继续。",
+        ),
+        ("suan job tasks", "suan job logs"),
+    ),
     "TASK_LOST": Explanation(
         "mesh",
         Text(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -78,9 +78,17 @@ def ending(
     return Ending(StateReason(reason.code, counted), delivered=well)
 
 
-def reason_of(index: int, look: TaskLook) -> StateReason:
-    """Why one task did not do what it should."""
+def stopper(looks: Mapping[int, TaskLook]) -> int | None:
+    """The first task that failed by itself: the others are stopped for it, unless they keep going."""
+    failed = (index for index, look in looks.items() if look.over and not look.succeeded)
+    return next((index for index in failed if looks[index].failure != "CANCELLED"), None)
+
+
+def reason_of(index: int, look: TaskLook, stopped_by: int | None = None) -> StateReason:
+    """Why one task did not do what it should; `stopped_by` is the task that others were stopped for."""
     task = {"task": str(index)}
+    if look.failure == "CANCELLED" and stopped_by is not None:
+        return StateReason("STOPPED_BY_TASK", {**task, "by": str(stopped_by)})
     if look.failure in UNSTARTABLE.values():
         return StateReason(look.failure, {**task, "exit_status": str(look.exit_status)})
     if look.failure:
