@@ -22,7 +22,7 @@ from suanmesh_kernel.texts import Text
 QUOTED_LENGTH_MAX = 60
 SET_BY_SERVICE = frozenset(
     {"party", "state", "state_reason", "history", "decision", "placement", "output_datasets", "trace_id"}
-    | {"attempt", "refused_by", "cancel_requested", "create_time", "end_time", "etag"}
+    | {"log_dataset", "attempt", "refused_by", "cancel_requested", "create_time", "end_time", "etag"}
 )
 PARTS = ("task", "ask", "constraints", "objective")
 """Fields of a job that have fields of their own, which might be looked for at the top."""

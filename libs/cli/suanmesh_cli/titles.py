@@ -96,6 +96,7 @@ CHINESE: Final = {
     "LIMITS": "所有者限制",
     "LINK": "链路",
     "LIVENESS": "存活",
+    "LOG": "日志",
     "LONGEST": "最长",
     "LONGEST WAIT": "最长等待",
     "LOSS": "丢包",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest, ReadJobLogsRequest, WatchJobRequest
 from suanmesh.transport.v1.transport_service_pb2 import ReadFileRequest
+from suanmesh_kernel.names import SETUP_LOG, log_file
 from suanmesh_kernel.refusals import DeadlineExceeded, NotFound, Refusal, Unavailable
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ LOOK_AGAIN_S_MAX = 4.0
 """Longest pause until a log that is not there yet is asked for again: a hundred tasks may be followed together."""
 NOT_YET = frozenset(("LOG_NOT_READY", "LOG_UNKNOWN"))
 """Why there is no log, where its task has not started."""
+
+
+def log_dataset(job: Job) -> str:
+    """The dataset that the log of a job's newest run became, or nothing; of older jobs it follows those of outputs."""
+    return job.log_dataset or next(iter(job.output_datasets[len(job.outputs) :]), "")
 
 
 async def changes(
@@ -56,11 +62,11 @@ async def log(
 ) -> AsyncIterator[bytes]:
     """What a task wrote: from its site while it is there, else from the dataset the log became.
 
-    That has the newest run only, and not when its lines were written: `on_delivered` is told before it is read. With
-    `follow`, a task that has not started is waited for. Within `timeout_s` a site that is away is told as such.
+    That does not say when lines were written: `on_delivered` is told before it is read. With `follow`, a task that has
+    not started is waited for. Within `timeout_s` a site that is away is told as such.
     """
-    sent, wait, unknown = False, request.follow, None
-    pause_s = REOPEN_S
+    sent, wait, pause_s = False, request.follow, REOPEN_S
+    unknown: Refusal
     while True:
         try:
             async for piece in mesh.scheduler.ReadJobLogs(request, timeout=timeout_s):
@@ -68,26 +74,26 @@ async def log(
                 yield piece.content
             return
         except Refusal as refusal:
-            if wait and not sent and refusal.reason in NOT_YET:
+            delivered = "" if sent else refusal.facts.get("dataset", "")
+            if wait and not (sent or delivered) and refusal.reason in NOT_YET:
                 wait = await _may_start(mesh, request)  # asked for once more where it has ended meanwhile
                 await asyncio.sleep(pause_s if wait else 0)
                 pause_s = min(2 * pause_s, LOOK_AGAIN_S_MAX)
                 continue
-            newest = not (sent or request.attempt or request.previous)
-            delivered = await _delivered_log(mesh, request.name) if newest else ""
+            if not (delivered or sent or request.attempt or request.previous):
+                delivered = log_dataset(await mesh.scheduler.GetJob(GetJobRequest(name=request.name)))
             if not delivered:
                 raise
             unknown = refusal
         break
     on_delivered()
-    pieces = _log_file(mesh, delivered, "setup.log" if request.setup else f"task-{request.task}.log")
+    file = unknown.facts.get("file") or (SETUP_LOG if request.setup else log_file(request.task))
+    pieces = _log_file(mesh, delivered, file)
     try:
         async for content in _tail(pieces, request.tail_lines) if request.tail_lines else pieces:
             yield content
     except NotFound:
-        if request.setup and unknown is not None:
-            raise unknown from None
-        raise
+        raise unknown from None
 
 
 async def _may_start(mesh: Mesh, request: ReadJobLogsRequest) -> bool:
@@ -105,12 +111,6 @@ async def _tail(pieces: AsyncIterator[bytes], lines_max: int) -> AsyncIterator[b
         lines.extend(line + b"\n" for line in whole)
     lines.extend([begun] if begun else [])
     yield b"".join(lines)
-
-
-async def _delivered_log(mesh: Mesh, name: str) -> str:
-    """The dataset a job's log became, or nothing: it follows those of the outputs."""
-    job = await mesh.scheduler.GetJob(GetJobRequest(name=name))
-    return next(iter(job.output_datasets[len(job.outputs) :]), "")
 
 
 async def _log_file(mesh: Mesh, dataset: str, path: str) -> AsyncIterator[bytes]:

@@ -105,12 +105,21 @@ def versioned(name: str) -> tuple[str, int]:
     return dataset, int(version or 0)
 
 
+SETUP_LOG = "setup.log"
+"""The file of the setup's log, beside those of the tasks."""
+
+
 def output_dataset_id(job_id: str, output_id: str, attempt: int = 0) -> str:
     """The id of the dataset that an output of a job becomes; with `attempt`, where an earlier attempt has taken that.
 
     No two are the same, since the id of an output has no hyphen and that of a job does not end with one.
     """
     return f"{job_id}-{output_id}--{attempt}" if attempt else f"{job_id}-{output_id}"
+
+
+def log_file(task: int, retry: int | None = None) -> str:
+    """The file of a task's log within the dataset of its job's log: of its last run, or the `retry`th before."""
+    return f"task-{task}.log" if retry is None else f"task-{task}.{retry}.log"
 
 
 def last(name: str) -> str:

@@ -22,28 +22,38 @@ from suanmesh_agent.journal import Journal
 from suanmesh_agent.ports import Engine, SourceFile, TaskLog, TransportPort
 from suanmesh_agent.replicas import Replicas, disk_bytes, fitting
 from suanmesh_agent.turns import Turns
-from suanmesh_content import FolderError, LeftOut, Manifest
-from suanmesh_kernel.names import last, output_dataset_id
+from suanmesh_content import FolderError, LeftOut, Manifest, ManifestError
+from suanmesh_kernel.names import SETUP_LOG, last, log_file, output_dataset_id
 from suanmesh_kernel.reasons import DETAIL, NO_REASON, StateReason
-from suanmesh_kernel.refusals import AlreadyExists
+from suanmesh_kernel.refusals import AlreadyExists, Refusal
 
 _LOG_PIECE_BYTES = 1024 * 1024
 _SMALL_LOG_BYTES = 4 * 1024 * 1024
 """Of all tasks of a placement together: what is read into memory, and neither copied nor read again."""
-SETUP_LOG = "setup.log"
 
 
 Runs = dict[str, list[TaskKey]]
 """By the id of an output the runs whose part of it can be data."""
 
 
-class Results(NamedTuple):
-    """What a placement's run has left."""
+STANDING_REFUSALS = ("NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "FAILED_PRECONDITION", "INVALID_ARGUMENT")
+"""Codes of what is refused however often it is asked."""
 
-    datasets: Mapping[str, str]
-    """Digests by names, in the job's order, the log's last; nothing where nothing that was to be delivered can be."""
-    lacks: StateReason
-    """Why some of it cannot be delivered; nothing where all of it is."""
+
+class Results(NamedTuple):
+    """What a placement's run has left: digests by the names of datasets."""
+
+    outputs: Mapping[str, str] = {}
+    """In the job's order; nothing where nothing that was to be delivered can be."""
+    log: Mapping[str, str] = {}
+    """One, whatever became of the outputs."""
+    lacks: StateReason = NO_REASON
+    """Why some of the outputs cannot be delivered; nothing where all of them are."""
+
+    @property
+    def delivered(self) -> bool:
+        """Whether there is something of what was to be delivered, or nothing was."""
+        return bool(self.outputs) or not self.lacks
 
 
 class Delivery:
@@ -70,8 +80,8 @@ class Delivery:
         which replicas they have: see `name`.
 
         What of an output is no data is left out, and named in the log; so is all that a task left as an output where it
-        cannot be read, and every task's part of one that is larger than the job's bound. Raises what `outputs` and
-        `log` raise, once both are over: the log of a run is there however its outputs are.
+        cannot be read, and every task's part of one that is larger than the job's bound. The log of a run is there
+        however its outputs are. Raises what `log` raises, and of `outputs` what is not for good.
         """
         newest = await task_looks.newest_keys(self._engine, placement)
         wanted = placement.work.outputs if tasks else ()
@@ -79,14 +89,13 @@ class Delivery:
         lacks: list[StateReason] = []
         await self._turns.run(self._looking_over(placement, runs, lacks))
         if lacks and not any(runs.values()):
-            await self.log(placement)
-            return Results({}, lacks[0])
+            return Results({}, await self.log(placement), lacks[0])
         outputs, log = await asyncio.gather(self.outputs(placement, runs), self.log(placement), return_exceptions=True)
         if isinstance(log, BaseException):
             raise log
         if isinstance(outputs, BaseException):
-            raise outputs
-        return Results(outputs | log, lacks[0] if lacks else NO_REASON)
+            return Results({}, log, lack_of(outputs))
+        return Results(outputs, log, lacks[0] if lacks else NO_REASON)
 
     def name(self, datasets: Mapping[str, str]) -> None:
         """Write down which replicas datasets have, as a part of a step of the journal. A kill before costs nothing:
@@ -238,10 +247,10 @@ def _logs(newest: Sequence[TaskKey]) -> dict[str, TaskKey]:
 
     A file is there, and empty, also for a task that was never started.
     """
-    logs = {f"task-{key.index}.log": key for key in newest}
+    logs = {log_file(key.index): key for key in newest}
     for key in newest:
         for retry in range(key.retry):
-            logs[f"task-{key.index}.{retry}.log"] = TaskKey(key.placement, key.index, retry)
+            logs[log_file(key.index, retry)] = TaskKey(key.placement, key.index, retry)
     return logs
 
 
@@ -257,3 +266,15 @@ def _log_pieces(log: TaskLog | None) -> Iterator[bytes]:
             yield gap(offset - end)
         yield piece
         end = offset + len(piece)
+
+
+def lack_of(fault: BaseException) -> StateReason:
+    """Why a run's results cannot be delivered, after what came of trying. Raises `fault` where that may yet pass."""
+    match fault:
+        case FolderError() | ManifestError():
+            return StateReason("OUTPUT_INVALID", {DETAIL: str(fault)})
+        case OSError():  # rights taken away, a full disk: this placement's trouble, not the site's
+            return StateReason("OUTPUT_INVALID", {DETAIL: str(fault.strerror or fault)})
+        case Refusal(code=code) if code in STANDING_REFUSALS:
+            return StateReason("OUTPUT_REFUSED", cause=StateReason.of(fault))
+    raise fault

@@ -12,7 +12,7 @@ from suanmesh.scheduler.v1 import placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_agent import task_looks, wire
 from suanmesh_agent.carried import Carried, Reached, StepDeferred
-from suanmesh_agent.delivery import Delivery
+from suanmesh_agent.delivery import STANDING_REFUSALS, Delivery, Results, lack_of
 from suanmesh_agent.domain.endings import Ending, ending
 from suanmesh_agent.domain.stages import Stage
 from suanmesh_agent.domain.tasks import TaskKey
@@ -37,7 +37,6 @@ from suanmesh_telemetry import current_traceparent, names, span
 log = structlog.get_logger()
 
 State = placement_pb2.Placement
-_STANDING_REFUSALS = ("NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "FAILED_PRECONDITION", "INVALID_ARGUMENT")
 _GONE_ON = ("COMMITTED", "ACCEPTED", "STAGING", "RUNNING", "DELIVERING")
 """States whose mention in a refusal says that the placement is past what was reported, and lives."""
 TELL_S_MIN, TELL_S_PER_TASK = 2.0, 0.02
@@ -183,27 +182,21 @@ class Steps:
             await self._report(carried, State.STATE_REFUSED, _failed(how.reason.code, fault).reason)
             return self._forgotten(placement, {})
         with span(names.DELIVER_OUTPUTS, parent=placement.traceparent, placement=placement.name, site=placement.site):
-            made: Mapping[str, str] = {}
             try:
-                made, lacks = await self._delivery.results(placement, how.delivered)
-                how = how.lacking(lacks) if made else how.undelivered(lacks)
-            except (FolderError, ManifestError) as fault:
-                how = how.undelivered(StateReason("OUTPUT_INVALID", {DETAIL: str(fault)}))
-            except OSError as fault:  # rights taken away, a full disk: this placement's trouble, not the site's
-                how = how.undelivered(StateReason("OUTPUT_INVALID", {DETAIL: str(fault.strerror or fault)}))
-            except Refusal as refusal:
-                if refusal.code not in _STANDING_REFUSALS:
-                    raise
-                how = how.undelivered(StateReason("OUTPUT_REFUSED", cause=StateReason.of(refusal)))
+                made = await self._delivery.results(placement, how.delivered)
+                how = how.lacking(made.lacks) if made.delivered else how.undelivered(made.lacks)
+            except (FolderError, ManifestError, OSError, Refusal) as fault:
+                made = Results(lacks=lack_of(fault))
+                how = how.undelivered(made.lacks)
+            datasets = (*made.outputs, *made.log) if how.delivered else ()
             if how.cancelled:
-                await self._report(carried, State.STATE_CANCELLED, datasets=tuple(made) if how.delivered else ())
+                state, reason = State.STATE_CANCELLED, NO_REASON
             elif how.delivered:
-                await self._report(carried, State.STATE_DELIVERING, how.reason, tuple(made))
-            elif how.lost:
-                await self._report(carried, State.STATE_LOST, how.reason)
+                state, reason = State.STATE_DELIVERING, how.reason
             else:
-                await self._report(carried, State.STATE_FAILED, how.reason)
-        return self._forgotten(placement, made)
+                state, reason = State.STATE_LOST if how.lost else State.STATE_FAILED, how.reason
+            await self._report(carried, state, reason, datasets, log_dataset="".join(made.log))
+        return self._forgotten(placement, {**made.outputs, **made.log})
 
     async def _report(
         self,
@@ -211,13 +204,20 @@ class Steps:
         state: State.State.ValueType,
         reason: StateReason = NO_REASON,
         datasets: Sequence[str] = (),
+        *,
+        log_dataset: str = "",
         traceparent: str = "",
     ) -> None:
         """Report, until it is taken. Raises PutDown where the mesh has put the placement down as ended."""
         over = state not in (State.STATE_ACCEPTED, State.STATE_RUNNING)
         tasks = await task_looks.results(self._engine, carried.placement, over=over)
         report = pb.TaskReport(
-            state=state, reason=reason_to(reason), tasks=tasks, output_datasets=datasets, traceparent=traceparent
+            state=state,
+            reason=reason_to(reason),
+            tasks=tasks,
+            output_datasets=datasets,
+            log_dataset=log_dataset,
+            traceparent=traceparent,
         )
         await self._tell(carried, report)
 
@@ -231,7 +231,7 @@ class Steps:
             carried.answered(result.placement)
             return True
         refusal = refusal_of(result.error)
-        if refusal.code not in _STANDING_REFUSALS:
+        if refusal.code not in STANDING_REFUSALS:
             raise refusal
         log.info("report refused", placement=carried.placement.name, reason=refusal.reason, message=refusal.message)
         if refusal.facts.get("state", "").removeprefix("STATE_") not in _GONE_ON:

@@ -12,7 +12,7 @@ from suanmesh_store.documents import DOCUMENT_BYTES_MAX
 PAYLOAD_BYTES_MAX = DOCUMENT_BYTES_MAX - 512
 """What the envelope leaves: author, trace, uid and time take less than the difference."""
 REASON_BYTES_MAX = 256
-STEP_BYTES_MAX = 112
+STEP_BYTES_MAX = 108
 """Of a reason in a job's history."""
 TASK_REASON_BYTES_MAX = 80
 """Of a reason of one task."""
@@ -57,7 +57,7 @@ def require_size(job: job_pb2.Job) -> None:
     The job as submitted and the placement that copies most of it must both have room for what is written later.
     """
     together = min(max(1, job.task.count), HOSTS_MAX)
-    outputs = (len(job.outputs) + 1) * NAME_BYTES
+    outputs = (len(job.outputs) + 2) * NAME_BYTES
     history = HISTORY_SURE * (STEP_BYTES_MAX + 20) + REASON_BYTES_MAX + REFUSALS_MAX * NAME_BYTES
     moved = (len(job.inputs) + len(job.outputs)) * (SOURCE_BYTES + TRANSFER_BYTES)
     largest = max((variant.ByteSize() for variant in job.package.variants), default=0)

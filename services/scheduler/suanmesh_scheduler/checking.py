@@ -64,6 +64,7 @@ _NOT_THE_CALLERS = (
     "decision",
     "placement",
     "output_datasets",
+    "log_dataset",
     "trace_id",
     "attempt",
     "refused_by",

@@ -196,6 +196,7 @@ class Lifecycle:
                 if course.new_placement.output_datasets:
                     del job.output_datasets[:]
                     job.output_datasets.extend(course.new_placement.output_datasets)
+                job.log_dataset = course.new_placement.log_dataset or job.log_dataset
                 wire.set_job_state(job, job_moved(wire.job_state(job), step.to), step.reason, now)
                 if step.unplaced:
                     job.placement = ""

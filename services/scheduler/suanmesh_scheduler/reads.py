@@ -13,7 +13,7 @@ from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_chassis import Call
 from suanmesh_kernel import pages
 from suanmesh_kernel.filter_fields import Keeps, predicate
-from suanmesh_kernel.names import checked_name
+from suanmesh_kernel.names import SETUP_LOG, checked_name, log_file
 from suanmesh_kernel.refusals import FailedPrecondition, NotFound, PermissionDenied, Unavailable
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.domain.job_fields import FIELDS
@@ -178,6 +178,21 @@ class SchedulerReads:
     async def ReadJobLogs(self, request: pb.ReadJobLogsRequest, call: Call) -> AsyncIterator[pb.ReadJobLogsResponse]:
         job = await self._job(request.name, call)
         placement, asked = await self._log_asked(job, request)
+        try:
+            async with aclosing(self._log(placement, asked, call)) as pieces:
+                async for content in pieces:
+                    yield pb.ReadJobLogsResponse(content=content)
+        except (NotFound, FailedPrecondition) as refusal:
+            if placement.log_dataset:
+                retry = asked.retry if asked.HasField("retry") else None
+                file = SETUP_LOG if asked.setup else log_file(asked.task, retry)
+                refusal.facts |= {"dataset": placement.log_dataset, "file": file}
+            raise
+
+    async def _log(
+        self, placement: placement_pb2.Placement, asked: agent_pb.ReadLogRequest, call: Call
+    ) -> AsyncGenerator[bytes, None]:
+        """From the site of a placement."""
         site = self._sites.get(placement.site)
         if site is None or site.message.liveness == site_pb2.Site.LIVENESS_LOST or not site.message.data_endpoint:
             raise _unreachable(placement.site)
@@ -187,7 +202,7 @@ class SchedulerReads:
             try:
                 content = await self._first(pieces, site.name, answer_within_s(call.time_left()), follow=asked.follow)
                 while content is not None:
-                    yield pb.ReadJobLogsResponse(content=content)
+                    yield content
                     content = await anext(pieces, None)
             except Unavailable:
                 raise _unreachable(placement.site) from None

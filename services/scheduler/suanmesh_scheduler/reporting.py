@@ -181,6 +181,7 @@ class Reporting:
             if report.output_datasets:  # named in the same transaction that says they are there
                 del placement.output_datasets[:]
                 placement.output_datasets.extend(report.output_datasets)
+            placement.log_dataset = report.log_dataset or placement.log_dataset
 
 
 def _reported_state(report: pb.TaskReport, work: placement_pb2.Work) -> PlacementState:
@@ -201,12 +202,13 @@ def _reported_state(report: pb.TaskReport, work: placement_pb2.Work) -> Placemen
 def _check_outputs(report: pb.TaskReport, placement: placement_pb2.Placement) -> None:
     """An agent names what the job's outputs have become, in their order, and then the log: no dataset else."""
     made = [*(output.output_id for output in placement.work.outputs), LOG]
+    named = zip(made, report.output_datasets, strict=False)
+    told = [(f"output_datasets[{index}]", *each) for index, each in enumerate(named)]
+    if report.log_dataset:
+        told.append(("log_dataset", LOG, report.log_dataset))
     job_id = last(placement.job)
-    for index, (output_id, dataset) in enumerate(zip(made, report.output_datasets, strict=False)):
+    for field, output_id, dataset in told:
         ids = {output_dataset_id(job_id, output_id, attempt) for attempt in (0, max(1, placement.attempt))}
-        if (
-            versioned(checked_dataset(dataset, field=f"output_datasets[{index}]"))[0].removeprefix("datasets/")
-            not in ids
-        ):
-            problem = f"output_datasets[{index}]: {dataset[:80]!r} is not what {output_id} becomes"
-            raise InvalidArgument("FIELD_INVALID", problem, field=f"output_datasets[{index}]")
+        if versioned(checked_dataset(dataset, field=field))[0].removeprefix("datasets/") not in ids:
+            problem = f"{field}: {dataset[:80]!r} is not what {output_id} becomes"
+            raise InvalidArgument("FIELD_INVALID", problem, field=field)

@@ -133,6 +133,7 @@ async def test_a_failed_task_fails_the_placement_with_its_log(world: FakeSite) -
     async with world.agent():
         report = await world.scheduler.reported(NAME, State.STATE_FAILED)
     assert told(report) == "EXIT_STATUS (exit_status 7, task 0)"
+    assert (list(report.output_datasets), report.log_dataset) == ([], "datasets/j1-log")
     assert "datasets/j1-log" in world.transport.datasets
     assert "datasets/j1-result" not in world.transport.datasets
 
@@ -145,7 +146,8 @@ async def test_one_failed_task_of_a_gang_stops_the_others(world: FakeSite) -> No
     async with world.agent():
         report = await world.scheduler.reported(NAME, State.STATE_FAILED)
     assert told(report) == "EXIT_STATUS (exit_status 5, task 1)"
-    assert [task.state_reason.code for task in report.tasks] == ["CANCELLED", "EXIT_STATUS"]
+    assert [task.state_reason.code for task in report.tasks] == ["STOPPED_BY_TASK", "EXIT_STATUS"]
+    assert dict(report.tasks[0].state_reason.facts) == {"task": "0", "by": "1"}
 
 
 async def test_a_failed_task_leaves_the_others_their_results_where_they_keep_going(world: FakeSite) -> None:
@@ -243,7 +245,7 @@ async def test_an_output_that_is_gone_fails_the_placement(world: FakeSite) -> No
     world.scheduler.put(a_placement("import os; os.rename('out', 'o2')"))
     async with world.agent():
         report = await world.scheduler.reported(NAME, State.STATE_FAILED)
-    assert report.reason.code == "OUTPUT_INVALID"
+    assert (report.reason.code, report.log_dataset) == ("OUTPUT_INVALID", "datasets/j1-log")
 
 
 async def test_an_output_that_is_gone_keeps_no_other_away(world: FakeSite) -> None:

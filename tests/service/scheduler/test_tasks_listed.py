@@ -10,8 +10,9 @@ import pytest
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh.type.v1.state_reason_pb2 import StateReason
-from suanmesh_kernel.refusals import NotFound
+from suanmesh_kernel.refusals import NotFound, Refusal
 from suanmesh_scheduler.settings import SchedulerSettings
+from suanmesh_sdk.status import refusal_of
 from suanmesh_store.layout import PLACEMENTS
 
 Placement, Result = placement_pb2.Placement, placement_pb2.TaskResult
@@ -142,3 +143,60 @@ async def test_the_log_of_a_run_before_is_read(scheduler: Any) -> None:
     assert answers == [b"two", b"one", b"two", b"one"]
     with pytest.raises(NotFound, match="ATTEMPT_UNKNOWN"):
         await read(attempt=3)
+
+
+async def test_a_log_that_its_site_has_dropped_is_named(scheduler: Any) -> None:
+    """A job failed at night; by the morning its site had run two hundred others, and nobody could tell why."""
+    await scheduler.submit(max_attempts=2)
+    first = await scheduler.placed()
+    log = "datasets/j-log@1"
+    await scheduler.report(first, Placement.STATE_ACCEPTED)
+    await scheduler.report(first, Placement.STATE_RUNNING, tasks=[Result(index=0, exit_status=1, retries=1)])
+    foreign = await scheduler.report(first, Placement.STATE_FAILED, "EXIT_STATUS", log_dataset="datasets/secret")
+    assert refusal_of(foreign.error).facts["field"] == "log_dataset"
+    await scheduler.report(first, Placement.STATE_FAILED, "EXIT_STATUS", log_dataset=log)
+    second = await scheduler.placed()
+    assert (await scheduler.job()).log_dataset == log
+    await scheduler.report(second, Placement.STATE_FAILED, "EXIT_STATUS", log_dataset="datasets/j-log--2@1")
+    job = await scheduler.until_job(job_pb2.Job.STATE_FAILED)
+    assert (job.log_dataset, list(job.output_datasets)) == ("datasets/j-log--2@1", [])
+
+    async def named(**asked: Any) -> str:
+        with pytest.raises(Refusal) as refused:
+            [
+                piece
+                async for piece in scheduler.user.scheduler.ReadJobLogs(pb.ReadJobLogsRequest(name="jobs/j", **asked))
+            ]
+        return f"{refused.value.facts['dataset']} {refused.value.facts['file']}"
+
+    newest = f"{job.log_dataset} task-0.log"
+    assert [await named(), await named(attempt=2), await named(setup=True)] == [
+        newest,
+        newest,
+        newest.replace("task-0", "setup"),
+    ]
+    assert [await named(attempt=1), await named(previous=True)] == [f"{log} task-0.log"] * 2
+    assert await named(attempt=1, previous=True) == f"{log} task-0.0.log"
+
+
+async def test_tasks_that_never_began_say_for_whose_failure(scheduler: Any, job_of: JobOf) -> None:
+    """Of a sweep that stopped at its first failure, somebody asks why task 2 was cancelled: he cancelled nothing."""
+    job = job_of(cpu_milli=1, max_attempts=1)
+    job.task.count = 3
+    await scheduler.submit_raw(job)
+    placement = await scheduler.placed()
+    failed = Result(index=1, exit_status=3, state=Result.STATE_FAILED)
+    told = pb.TaskReport(placement=placement.name, state=Placement.STATE_FAILED, tasks=[failed])
+    told.reason.code = "EXIT_STATUS"
+    told.reason.facts["task"] = "1"
+    agent = scheduler.agent(placement.site.removeprefix("sites/"))
+    await agent.scheduler.ReportTasks(pb.ReportTasksRequest(reports=[told]))
+    await scheduler.until_job(job_pb2.Job.STATE_FAILED)
+    tasks = await listed(scheduler)
+    assert [task.result.state for task in tasks] == [
+        Result.STATE_CANCELLED,
+        Result.STATE_FAILED,
+        Result.STATE_CANCELLED,
+    ]
+    assert [task.result.state_reason.code for task in tasks] == ["STOPPED_BY_TASK", "", "STOPPED_BY_TASK"]
+    assert tasks[2].result.state_reason.facts["by"] == "1"

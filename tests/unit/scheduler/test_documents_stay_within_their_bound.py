@@ -48,6 +48,7 @@ def grown(job: job_pb2.Job) -> job_pb2.Job:
     """The job after the longest life it can have."""
     job.decision, job.placement = f"{job.name}/decisions/99999", f"placements/{'p' * 20}"
     job.output_datasets.extend(f"datasets/{LONG}" for _ in range(len(job.outputs) + 1))
+    job.log_dataset = f"datasets/{LONG}"
     job.refused_by.extend(f"sites/{LONG}" for _ in range(REFUSALS_MAX))
     for step in range(100):
         state = (JobState.PLACED, JobState.STAGING, JobState.RUNNING, JobState.PENDING)[step % 4]
@@ -63,6 +64,7 @@ def placed(job: job_pb2.Job) -> placement_pb2.Placement:
         name=f"placements/{'p' * 20}", job=job.name, site=f"sites/{LONG}", decision=f"{job.name}/decisions/99999",
         account=job.account, party=job.party, offer=f"sites/{LONG}/pools/{LONG}/offers/{LONG}", traceparent="0" * 55,
         fence=1 << 40, attempt=10, stop_requested=True, reservation=f"reservations/{'p' * 20}-0",
+        log_dataset=f"datasets/{LONG}",
     )  # fmt: skip
     leg = placement.legs.add(pool=f"sites/{LONG}/pools/{LONG}")
     leg.hosts.extend(placement_pb2.HostRun(host=LONG, tasks=count) for _ in range(min(count, HOSTS_MAX)))

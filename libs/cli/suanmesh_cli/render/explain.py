@@ -11,6 +11,7 @@ from suanmesh_cli.names import short
 from suanmesh_cli.output import View, facts
 from suanmesh_cli.tables import table
 from suanmesh_cli.values import Cell, Facts
+from suanmesh_client.following import log_dataset
 from suanmesh_sdk.obstacles import obstacle_words
 
 WORDS = {
@@ -119,7 +120,8 @@ def job_facts(view: View, job: Job) -> Facts:
         ("attempt", job.attempt or ""),
         ("decision", job.decision),
         ("placement", job.placement),
-        ("outputs", ", ".join(job.output_datasets)),
+        ("outputs", ", ".join(job.output_datasets[: len(job.outputs)])),
+        ("log", log_dataset(job)),
         ("submitted", job.create_time),
         ("ended", job.end_time),
         ("history", history),

@@ -154,6 +154,7 @@ class Job(message.Message):
     ENVIRONMENT_FIELD_NUMBER: builtins.int
     SECRETS_FIELD_NUMBER: builtins.int
     SETUP_FIELD_NUMBER: builtins.int
+    LOG_DATASET_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`jobs/{job}`."""
     party: builtins.str
@@ -189,6 +190,8 @@ class Job(message.Message):
     """Queue of its party that it waits in, an id; empty for the one without a name. Queues take turns, whatever the
     priorities of their jobs are; they come into being with the first job that names them.
     """
+    log_dataset: builtins.str
+    """What the log of its newest run has become, `datasets/{dataset}@{version}`, however that ended; set by the service."""
     @builtins.property
     def task(self) -> TaskSpec:
         """Tasks to run."""
@@ -299,10 +302,11 @@ class Job(message.Message):
         environment: abc.Mapping[builtins.str, builtins.str] | None = ...,
         secrets: abc.Iterable[Secret] | None = ...,
         setup: Setup | None = ...,
+        log_dataset: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["ask", b"ask", "constraints", b"constraints", "create_time", b"create_time", "end_time", b"end_time", "objective", b"objective", "package", b"package", "setup", b"setup", "state_reason", b"state_reason", "task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "ask", b"ask", "attempt", b"attempt", "cancel_requested", b"cancel_requested", "constraints", b"constraints", "create_time", b"create_time", "decision", b"decision", "display_name", b"display_name", "end_time", b"end_time", "environment", b"environment", "etag", b"etag", "history", b"history", "inputs", b"inputs", "labels", b"labels", "max_attempts", b"max_attempts", "max_duration_s", b"max_duration_s", "name", b"name", "objective", b"objective", "output_datasets", b"output_datasets", "outputs", b"outputs", "package", b"package", "party", b"party", "placement", b"placement", "priority", b"priority", "queue", b"queue", "refused_by", b"refused_by", "secrets", b"secrets", "setup", b"setup", "state", b"state", "state_reason", b"state_reason", "task", b"task", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "ask", b"ask", "attempt", b"attempt", "cancel_requested", b"cancel_requested", "constraints", b"constraints", "create_time", b"create_time", "decision", b"decision", "display_name", b"display_name", "end_time", b"end_time", "environment", b"environment", "etag", b"etag", "history", b"history", "inputs", b"inputs", "labels", b"labels", "log_dataset", b"log_dataset", "max_attempts", b"max_attempts", "max_duration_s", b"max_duration_s", "name", b"name", "objective", b"objective", "output_datasets", b"output_datasets", "outputs", b"outputs", "package", b"package", "party", b"party", "placement", b"placement", "priority", b"priority", "queue", b"queue", "refused_by", b"refused_by", "secrets", b"secrets", "setup", b"setup", "state", b"state", "state_reason", b"state_reason", "task", b"task", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

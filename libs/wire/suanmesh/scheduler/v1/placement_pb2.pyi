@@ -126,6 +126,7 @@ class Placement(message.Message):
     OUTPUT_TRANSFERS_FIELD_NUMBER: builtins.int
     OUTPUT_DATASETS_FIELD_NUMBER: builtins.int
     REPLACED_BY_FIELD_NUMBER: builtins.int
+    LOG_DATASET_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`placements/{placement}`."""
     job: builtins.str
@@ -154,6 +155,8 @@ class Placement(message.Message):
     """W3C trace context of the commit; the agent's work continues it."""
     replaced_by: builtins.str
     """Placement that the job was given after this one was LOST; from then on results of this one are not taken any more."""
+    log_dataset: builtins.str
+    """What the log of its tasks has become, `datasets/{dataset}@{version}`, however they ended; empty before."""
     @builtins.property
     def legs(self) -> containers.RepeatedCompositeFieldContainer[Leg]:
         """Where each task runs."""
@@ -231,10 +234,11 @@ class Placement(message.Message):
         output_transfers: abc.Iterable[builtins.str] | None = ...,
         output_datasets: abc.Iterable[builtins.str] | None = ...,
         replaced_by: builtins.str = ...,
+        log_dataset: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "end_time", b"end_time", "state_reason", b"state_reason", "work", b"work"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "attempt", b"attempt", "create_time", b"create_time", "decision", b"decision", "end_time", b"end_time", "fence", b"fence", "holds", b"holds", "input_transfers", b"input_transfers", "job", b"job", "legs", b"legs", "name", b"name", "offer", b"offer", "output_datasets", b"output_datasets", "output_routes", b"output_routes", "output_transfers", b"output_transfers", "party", b"party", "replaced_by", b"replaced_by", "reservation", b"reservation", "routes", b"routes", "site", b"site", "state", b"state", "state_reason", b"state_reason", "stop_requested", b"stop_requested", "tasks", b"tasks", "traceparent", b"traceparent", "work", b"work"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "attempt", b"attempt", "create_time", b"create_time", "decision", b"decision", "end_time", b"end_time", "fence", b"fence", "holds", b"holds", "input_transfers", b"input_transfers", "job", b"job", "legs", b"legs", "log_dataset", b"log_dataset", "name", b"name", "offer", b"offer", "output_datasets", b"output_datasets", "output_routes", b"output_routes", "output_transfers", b"output_transfers", "party", b"party", "replaced_by", b"replaced_by", "reservation", b"reservation", "routes", b"routes", "site", b"site", "state", b"state", "state_reason", b"state_reason", "stop_requested", b"stop_requested", "tasks", b"tasks", "traceparent", b"traceparent", "work", b"work"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

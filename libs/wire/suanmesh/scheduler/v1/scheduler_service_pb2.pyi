@@ -656,6 +656,7 @@ class TaskReport(message.Message):
     TASKS_FIELD_NUMBER: builtins.int
     OUTPUT_DATASETS_FIELD_NUMBER: builtins.int
     TRACEPARENT_FIELD_NUMBER: builtins.int
+    LOG_DATASET_FIELD_NUMBER: builtins.int
     placement: builtins.str
     """`placements/{placement}`."""
     state: placement_pb2.Placement.State.ValueType
@@ -664,6 +665,8 @@ class TaskReport(message.Message):
     """
     traceparent: builtins.str
     """W3C trace context of the agent's span behind the report."""
+    log_dataset: builtins.str
+    """With the end of the tasks, however they ended: the dataset their log became, `datasets/{dataset}@{version}`."""
     @builtins.property
     def reason(self) -> state_reason_pb2.StateReason:
         """Why, for REFUSED, FAILED and LOST, and for DELIVERING where only some tasks have ended well."""
@@ -685,10 +688,11 @@ class TaskReport(message.Message):
         tasks: abc.Iterable[placement_pb2.TaskResult] | None = ...,
         output_datasets: abc.Iterable[builtins.str] | None = ...,
         traceparent: builtins.str = ...,
+        log_dataset: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["reason", b"reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["output_datasets", b"output_datasets", "placement", b"placement", "reason", b"reason", "state", b"state", "tasks", b"tasks", "traceparent", b"traceparent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["log_dataset", b"log_dataset", "output_datasets", b"output_datasets", "placement", b"placement", "reason", b"reason", "state", b"state", "tasks", b"tasks", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
