@@ -205,6 +205,21 @@ async def test_a_sweep_gives_each_task_its_parameters(mesh: Client) -> None:
     assert logs == ["0.1 0", "0.1 1", "0.01 0", "0.01 1"]
 
 
+async def test_results_of_a_sweep_lie_by_their_parameters(mesh: Client) -> None:
+    """Nobody knows by heart which learning rate task 4 had."""
+    values = sweep(lr=[0.1, 0.01])
+    swept = job(SUM, parameters=values, outputs=[Output("sum", "out")], result_folder="{job}-lr={lr}")
+    ended = await (await mesh.jobs.submit(swept, job_id="by-rate")).wait(60, check=True)
+    dataset = ended.results()["sum"]
+    for lr in ("0.1", "0.01"):
+        assert b"".join([piece async for piece in mesh.data.read(dataset, f"by-rate-lr={lr}/sum")]) == b"42"
+    assert ended.message.log_dataset == "datasets/by-rate-log@1"
+    with pytest.raises(InvalidArgument) as refused:
+        await mesh.jobs.submit(job(SUM, parameters=values, result_folder="{epoch}"))
+    assert refused.value.facts["field"] == "task.result_folder"
+    assert "{epoch}, which stands for nothing" in refused.value.message
+
+
 async def test_one_that_is_refused_keeps_no_other_away(mesh: Client) -> None:
     """Of a thousand jobs one is always wrong."""
     good, bad, other = await mesh.jobs.submit_many([job(SUM), job(SUM, memory_bytes=-1), job(SUM)])

@@ -24,7 +24,7 @@ Pair = tuple[yaml.Node, yaml.Node]
 
 WITHIN: Mapping[str, str] = {
     **dict.fromkeys(("cpu", "memory", "scratch", "devices"), "ask"),
-    **dict.fromkeys(("count", "gang", "on_failure", "retry"), "task"),
+    **dict.fromkeys(("count", "gang", "on_failure", "retry", "result_folder"), "task"),
     **dict.fromkeys(("budget", "deadline", "allow_sites", "deny_sites", "residency"), "constraints"),
 }
 """What may stand at the top, and the field of the job that it is a part of."""
@@ -90,6 +90,12 @@ SHORT_TEXTS: Mapping[str, Text] = {
         "When a task that fails is run again by itself: how often, such as `3`, or "
         "`{times: 3, backoff: 10s, exit_statuses: [75]}`.",
         "失败的任务何时单独重跑：次数，如 `3`，或 `{times: 3, backoff: 10s, exit_statuses: [75]}`。",
+    ),
+    "result_folder": Text(
+        "Name of each task's folder in the dataset of an output, such as `'lr={lr},seed={seed}'` or `'{job}-{task}'`; "
+        "`task-{task}` without. Quote it: YAML takes a brace for a mapping.",
+        "每个任务在输出数据集中的目录名，如 `'lr={lr},seed={seed}'` 或 `'{job}-{task}'`；不写则为 `task-{task}`。"
+        "请加引号：YAML 把花括号当作映射。",
     ),
     "budget": Text("Most it may cost, in the account's currency, such as `1.50`.", "费用上限，账户币种，如 `1.50`。"),
     "deadline": Text(

@@ -105,6 +105,9 @@ class Job:
     """As many as `parameters` have values where it is 0, else one."""
     parameters: Mapping[str, Sequence[object]] = field(default_factory=dict)
     """By name the values of all tasks, as `sweep` makes them; tasks read `SUANMESH_PARAM_{NAME}`, in capitals."""
+    result_folder: str = ""
+    """Name of each task's folder within a dataset, such as `lr={lr}`, also of `{task}`, `{job}` and `{attempt}`;
+    `task-{task}` where it is not said."""
     keep_going: bool = False
     """Whether the other tasks go on where one fails."""
     attempts: int = 1
@@ -197,6 +200,7 @@ def _tasks(task: job_pb2.TaskSpec, job: Job) -> None:
         raise refusal(InvalidArgument, "FIELD_INVALID", said, field="parameters")
     task.count = job.tasks or next(iter(counts), 1)
     task.on_failure = job_pb2.TaskSpec.ON_FAILURE_KEEP_GOING if job.keep_going else job_pb2.TaskSpec.ON_FAILURE_STOP_ALL
+    task.result_folder = job.result_folder
     if job.retry is not None:
         task.retry.times = job.retry.times
         task.retry.backoff_s = _whole("retry.backoff", Decimal(str(job.retry.backoff.total_seconds())))

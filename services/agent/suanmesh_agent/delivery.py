@@ -16,7 +16,6 @@ from suanmesh.transport.v1 import transport_service_pb2 as pb
 from suanmesh_agent import task_looks, wire
 from suanmesh_agent.domain.log_view import gap
 from suanmesh_agent.domain.tasks import TaskKey, setup_key
-from suanmesh_agent.domain.work import Work
 from suanmesh_agent.folder_files import files_of
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.ports import Engine, SourceFile, TaskLog, TransportPort
@@ -26,6 +25,7 @@ from suanmesh_content import FolderError, LeftOut, Manifest, ManifestError
 from suanmesh_kernel.names import SETUP_LOG, last, log_file, output_dataset_id
 from suanmesh_kernel.reasons import DETAIL, NO_REASON, StateReason
 from suanmesh_kernel.refusals import AlreadyExists, Refusal
+from suanmesh_sdk.result_folders import ResultFolders
 
 _LOG_PIECE_BYTES = 1024 * 1024
 _SMALL_LOG_BYTES = 4 * 1024 * 1024
@@ -107,13 +107,12 @@ class Delivery:
     async def outputs(self, placement: placement_pb2.Placement, runs: Runs) -> dict[str, str]:
         """Publish each output of its runs; digests by the names, in the job's order.
 
-        One task's folder is the dataset; of several tasks, each has its folder `task-<index>` in it.
+        One task's folder is the dataset; of several tasks, each has its `result_folder` in it.
         Raises FolderError and ManifestError where a task left something that cannot be data.
         """
         made: dict[str, str] = {}
-        work = wire.work_from(placement)
         for output in placement.work.outputs if runs else ():
-            manifest = await self._turns.run(self._taking_in(work, output, runs[output.output_id]))
+            manifest = await self._turns.run(self._taking_in(placement, output, runs[output.output_id]))
             made |= await self._published(placement, output.output_id, manifest)
         return made
 
@@ -221,11 +220,15 @@ class Delivery:
             StateReason("OUTPUT_TOO_LARGE", {"output": output.output_id, "bytes": str(size), "max_bytes": str(most)})
         ]
 
-    def _taking_in(self, work: Work, output: job_pb2.Output, keys: Sequence[TaskKey]) -> Generator[int, None, Manifest]:
+    def _taking_in(
+        self, placement: placement_pb2.Placement, output: job_pb2.Output, keys: Sequence[TaskKey]
+    ) -> Generator[int, None, Manifest]:
         """In steps; one placement takes in one output after the other."""
-        left_out = LeftOut()
+        left_out, work = LeftOut(), placement.work
+        job, attempt = last(placement.job), max(1, placement.attempt)
+        folders = ResultFolders(work.result_folder, work.parameters, job=job, attempt=attempt)
         sources = {
-            f"task-{key.index}" if work.count > 1 else "": self._collected(key, output, left_out) for key in keys
+            folders.of(key.index) if work.count > 1 else "": self._collected(key, output, left_out) for key in keys
         }
         return (yield from self._replicas.taking_in(sources, left_out))
 

@@ -65,6 +65,7 @@ def require_size(job: job_pb2.Job) -> None:
         environment=job.environment,
         parameters=job.task.parameters,
         retry=job.task.retry,
+        result_folder=job.task.result_folder,
         secrets=job.secrets,
         setup=job.setup,
     ).ByteSize()

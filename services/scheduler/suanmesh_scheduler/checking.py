@@ -20,10 +20,12 @@ from suanmesh_kernel.refusals import invalid_field
 from suanmesh_kernel.requirements import REQUIREMENT_PATTERN
 from suanmesh_scheduler.domain.values import BACKOFF_S_MAX
 from suanmesh_sdk.parameters import each_of
+from suanmesh_sdk.result_folders import ResultFolders
 
 COUNT_MAX = 10_000
 GANG_MAX = 1000
 ATTEMPTS_MAX = 10
+ID_CHARS_MAX = 63
 RETRIES_MAX = 10
 DURATION_S_MAX = 86_400
 ARTEFACT_BYTES_MAX = 5 * 1024
@@ -93,6 +95,7 @@ def require_valid(job: job_pb2.Job) -> None:
     _within("task.count", job.task.count, 0, GANG_MAX if job.task.gang else COUNT_MAX)
     _on_failure(job.task)
     _parameters(job.task)
+    _result_folder(job)
     _retry(job.task.retry)
     _environment(job.environment)
     _secrets(job)
@@ -159,6 +162,14 @@ def _parameters(task: job_pb2.TaskSpec) -> None:
             raise invalid_field(f"{where}.name", f"{parameter.name} is taken")
         names.add(parameter.name)
         _values(where, parameter, max(1, task.count))
+
+
+def _result_folder(job: job_pb2.Job) -> None:
+    task = job.task
+    if task.result_folder:
+        folders = ResultFolders(task.result_folder, task.parameters, job="j" * ID_CHARS_MAX, attempt=ATTEMPTS_MAX)
+        if problem := folders.problem(max(1, task.count)):
+            raise invalid_field("task.result_folder", problem)
 
 
 def _values(where: str, parameter: job_pb2.Parameter, tasks: int) -> None:

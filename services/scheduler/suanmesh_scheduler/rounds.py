@@ -323,6 +323,7 @@ def _placement(chosen: Chosen, holds: Holds) -> placement_pb2.Placement:
             count=max(1, job.task.count),
             max_duration_s=job.max_duration_s,
             on_failure=job.task.on_failure,
+            result_folder=job.task.result_folder,
             environment=job.environment,
             secrets=job.secrets,
             parameters=job.task.parameters,

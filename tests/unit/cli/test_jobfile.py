@@ -203,6 +203,12 @@ def test_a_choice_is_written_by_its_name(folder: Path) -> None:
         loaded(folder, "task: {count: 2, on_failure: GO_ON}\n")
 
 
+def test_folders_of_results_are_named_beside_the_sweep(folder: Path) -> None:
+    """What a sweep is over and what its results are called by is written in one place."""
+    job = loaded(folder, "array: {lr: [0.1, 0.01]}\nresult_folder: 'lr={lr}'\n")
+    assert job.task.result_folder == "lr={lr}"
+
+
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 
 

@@ -428,9 +428,9 @@ class TaskSpec(message.Message):
         ON_FAILURE_STOP_ALL: TaskSpec._OnFailure.ValueType  # 1
         """They are stopped. What those that had ended well have made is delivered, as with KEEP_GOING."""
         ON_FAILURE_KEEP_GOING: TaskSpec._OnFailure.ValueType  # 2
-        """They go on. What those that end well have made is delivered, each task in its folder `task-<index>`; then the
-        job ends FAILED for the first task that failed. Where nothing is said of `retry`, a task is run again by itself as
-        often as `max_attempts` allows; another attempt is made only of what a site has lost.
+        """They go on. What those that end well have made is delivered, each task in its `result_folder`; then the job
+        ends FAILED for the first task that failed. Where nothing is said of `retry`, a task is run again by itself as often
+        as `max_attempts` allows; another attempt is made only of what a site has lost.
         """
 
     class OnFailure(_OnFailure, metaclass=_OnFailureEnumTypeWrapper):
@@ -441,9 +441,9 @@ class TaskSpec(message.Message):
     ON_FAILURE_STOP_ALL: TaskSpec.OnFailure.ValueType  # 1
     """They are stopped. What those that had ended well have made is delivered, as with KEEP_GOING."""
     ON_FAILURE_KEEP_GOING: TaskSpec.OnFailure.ValueType  # 2
-    """They go on. What those that end well have made is delivered, each task in its folder `task-<index>`; then the
-    job ends FAILED for the first task that failed. Where nothing is said of `retry`, a task is run again by itself as
-    often as `max_attempts` allows; another attempt is made only of what a site has lost.
+    """They go on. What those that end well have made is delivered, each task in its `result_folder`; then the job
+    ends FAILED for the first task that failed. Where nothing is said of `retry`, a task is run again by itself as often
+    as `max_attempts` allows; another attempt is made only of what a site has lost.
     """
 
     COUNT_FIELD_NUMBER: builtins.int
@@ -451,12 +451,19 @@ class TaskSpec(message.Message):
     ON_FAILURE_FIELD_NUMBER: builtins.int
     PARAMETERS_FIELD_NUMBER: builtins.int
     RETRY_FIELD_NUMBER: builtins.int
+    RESULT_FOLDER_FIELD_NUMBER: builtins.int
     count: builtins.int
     """How many, 1 to 10000, of a gang 1 to 1000; 0 means 1. Each sees its index in SUANMESH_TASK_INDEX."""
     gang: builtins.bool
     """Whether all start together or none; a gang lies within one site."""
     on_failure: TaskSpec.OnFailure.ValueType
     """What becomes of the others when one fails; of a gang always STOP_ALL."""
+    result_folder: builtins.str
+    """Name of each task's folder within the dataset that an output of several tasks becomes, such as `lr={lr},seed={seed}`:
+    `{task}` stands for the task's index, `{job}` for the job's id, `{attempt}` for the attempt, and a parameter's name,
+    in letters of either case, for the value that the task has. Empty for `task-{task}`. No two tasks may have the same,
+    and each is at most 128 bytes without a slash.
+    """
     @builtins.property
     def parameters(self) -> containers.RepeatedCompositeFieldContainer[Parameter]:
         """What the tasks differ in; each names another one."""
@@ -473,10 +480,11 @@ class TaskSpec(message.Message):
         on_failure: TaskSpec.OnFailure.ValueType = ...,
         parameters: abc.Iterable[Parameter] | None = ...,
         retry: Retry | None = ...,
+        result_folder: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["retry", b"retry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["count", b"count", "gang", b"gang", "on_failure", b"on_failure", "parameters", b"parameters", "retry", b"retry"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["count", b"count", "gang", b"gang", "on_failure", b"on_failure", "parameters", b"parameters", "result_folder", b"result_folder", "retry", b"retry"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

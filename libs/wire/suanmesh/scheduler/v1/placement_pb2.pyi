@@ -392,12 +392,15 @@ class Work(message.Message):
     RETRY_FIELD_NUMBER: builtins.int
     SECRETS_FIELD_NUMBER: builtins.int
     SETUP_FIELD_NUMBER: builtins.int
+    RESULT_FOLDER_FIELD_NUMBER: builtins.int
     count: builtins.int
     """How many tasks."""
     max_duration_s: builtins.int
     """Longest run of one task in seconds."""
     on_failure: job_pb2.TaskSpec.OnFailure.ValueType
     """What becomes of the other tasks when one fails."""
+    result_folder: builtins.str
+    """Name of each task's folder within a dataset, as in `TaskSpec`."""
     @builtins.property
     def ask(self) -> job_pb2.Ask:
         """What one task needs."""
@@ -449,10 +452,11 @@ class Work(message.Message):
         retry: job_pb2.Retry | None = ...,
         secrets: abc.Iterable[job_pb2.Secret] | None = ...,
         setup: job_pb2.Setup | None = ...,
+        result_folder: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["ask", b"ask", "retry", b"retry", "setup", b"setup", "variant", b"variant"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["ask", b"ask", "count", b"count", "environment", b"environment", "inputs", b"inputs", "max_duration_s", b"max_duration_s", "on_failure", b"on_failure", "outputs", b"outputs", "parameters", b"parameters", "retry", b"retry", "secrets", b"secrets", "setup", b"setup", "variant", b"variant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["ask", b"ask", "count", b"count", "environment", b"environment", "inputs", b"inputs", "max_duration_s", b"max_duration_s", "on_failure", b"on_failure", "outputs", b"outputs", "parameters", b"parameters", "result_folder", b"result_folder", "retry", b"retry", "secrets", b"secrets", "setup", b"setup", "variant", b"variant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
