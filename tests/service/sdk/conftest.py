@@ -88,6 +88,8 @@ class _Handlers(grpc.GenericRpcHandler):
             return grpc.unary_stream_rpc_method_handler(self._stream if told is None else telling(told))
 
         async def unary(request: bytes, context: aio.ServicerContext[bytes, bytes]) -> bytes:
+            if method == "ListGateways" and method not in self._oracle.answers:
+                return b""  # asked by whoever is the first to call within an hour: no call of the test
             self._note(method, request, context)
             told = self._oracle.answers.get(method)
             answer = self._oracle.answer(request, context) if told is None else said(told)
