@@ -86,14 +86,20 @@ def rate(bps: int) -> str:
 
 
 def duration_us(microseconds: int) -> str:
-    """A duration with three digits that matter."""
+    """A duration in the two units that matter: none is in minutes that people count in days."""
     if microseconds < 1000:
         return f"{microseconds} µs"
     if microseconds < 1_000_000:
         return f"{microseconds / 1000:.1f} ms"
     if microseconds < 120_000_000:
         return f"{microseconds / 1_000_000:.2f} s"
-    return f"{microseconds // 60_000_000} min {microseconds // 1_000_000 % 60} s"
+    seconds = microseconds // 1_000_000
+    if seconds < 2 * SECONDS["h"]:
+        return f"{seconds // 60} min {seconds % 60} s"
+    minutes = seconds // 60
+    if seconds < 2 * SECONDS["d"]:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes // 1440} d {minutes // 60 % 24} h"
 
 
 def money(micros: int, currency: str = "") -> str:

@@ -57,12 +57,14 @@ async def test_a_link_is_declared_as_people_write_it(oracle: Any, run: Run) -> N
     """A capacity that is a thousand times too small is found when nothing moves any more."""
     oracle.answers["GetLink"] = NotFound("LINK_UNKNOWN", "no")
     oracle.answers["DeclareLinks"] = DeclareLinksResponse(links=[Link(name="links/ab")])
+    oracle.answers["GetSite"] = Site(name="sites/a")
     done = await run(
         "link", "declare", "ab", "--from", "a", "--to", "exchanges/x", "--capacity", "10Gbit/s", "--latency", "5ms",
         "--price", "0.02/GB", "--owner", "backbone",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
-    [sent] = DeclareLinksRequest.FromString(oracle.asked[-1][1]).links
+    [declared] = [body for method, body in oracle.asked if method == "DeclareLinks"]
+    [sent] = DeclareLinksRequest.FromString(declared).links
     assert (sent.name, sent.source, sent.target) == ("links/ab", "sites/a", "exchanges/x")
     assert (sent.capacity_bps, sent.latency_us, sent.owner) == (10**10, 5000, "parties/backbone")
     assert (sent.price.amount_micros, sent.price.per_quantity) == (20_000, 10**9)
@@ -82,6 +84,47 @@ async def test_a_link_is_changed_without_losing_the_rest(oracle: Any, run: Run) 
     assert not sent.HasField("state")
     refused = await run("link", "declare", "ab", "--capacity", "20")
     assert (refused.exit_code, "Gbit/s" in refused.stderr) == (2, True)
+
+
+async def test_a_new_link_without_ends_says_what_it_needs(oracle: Any, run: Run) -> None:
+    """Who means to change a link and mistypes its name was told of a field of a message."""
+    oracle.answers["GetLink"] = NotFound("LINK_UNKNOWN", "no")
+    refused = await run("link", "declare", "ba", "--capacity", "10Gbit/s")
+    assert refused.exit_code == 2
+    assert "links/ba is not there, and a new link needs --from and --to" in refused.stderr
+    assert [method for method, _ in oracle.asked] == ["GetLink"]
+
+
+async def test_a_link_to_a_site_that_has_not_joined_is_declared_and_said(oracle: Any, run: Run) -> None:
+    """Links may come before the site; a mistyped site would otherwise be found when nothing moves."""
+    oracle.answers["GetLink"] = NotFound("LINK_UNKNOWN", "no")
+    oracle.answers["DeclareLinks"] = DeclareLinksResponse(links=[Link(name="links/ab")])
+    oracle.answers["GetSite"] = NotFound("SITE_UNKNOWN", "no")
+    declared = await run("link", "declare", "ab", "--from", "exchanges/x", "--to", "nosuch", "--capacity", "1Gbit/s")
+    assert declared.exit_code == 0
+    assert "sites/nosuch has not joined" in declared.stderr
+    assert "exchanges/x has not" not in declared.stderr
+
+
+async def test_a_link_that_is_not_there_is_not_said_to_be_removed(oracle: Any, run: Run) -> None:
+    """Who mistypes it goes home, and the link still carries data."""
+    oracle.answers["GetLink"] = NotFound("LINK_UNKNOWN", "there is no link links/nosuch")
+    refused = await run("link", "rm", "nosuch")
+    assert (refused.exit_code, "LINK_UNKNOWN" in refused.stderr, "removed" in refused.stderr) == (3, True, False)
+
+
+@pytest.mark.parametrize("verb", ["find", "explain"])
+async def test_a_site_that_is_mistyped_is_not_said_to_be_cut_off(oracle: Any, run: Run, verb: str) -> None:
+    """That no links join the two sends a network operator to look for a cable."""
+    apart = PathResult(obstacle=PathObstacle(kind=PathObstacle.KIND_DISCONNECTED))
+    oracle.answers["FindPaths"] = FindPathsResponse(results=[apart])
+    oracle.answers["ExplainPath"] = PathExplanation(found=apart)
+    oracle.answers["GetSite"] = NotFound("SITE_UNKNOWN", "there is no site sites/nosuch", name="sites/nosuch")
+    unknown = await run("path", verb, "exchanges/x", "nosuch")
+    assert (unknown.exit_code, "SITE_UNKNOWN" in unknown.stderr) == (3, True)
+    oracle.answers["GetSite"] = Site(name="sites/b")
+    apart_indeed = await run("path", verb, "a", "b")
+    assert (apart_indeed.exit_code, "DISCONNECTED" in apart_indeed.stdout) == (6, True)
 
 
 async def test_a_path_is_told_with_what_else_there_is(oracle: Any, run: Run) -> None:

@@ -81,10 +81,10 @@ async def test_one_site_that_is_refused_keeps_no_other_open(oracle: Any, run: Ru
 
 
 async def test_a_site_is_not_removed_without_a_word(oracle: Any, run: Run) -> None:
-    """A name that is gone for good must not be lost by a slip of the hand."""
+    """A name that is gone for good must not be lost by a slip of the hand; a script is told what it lacks."""
     oracle.answers["RemoveSite"] = Site(name="sites/a", admission=Site.ADMISSION_REMOVED)
     asked = await run("site", "remove", "a")
-    assert (asked.exit_code, oracle.asked) == (1, [])
+    assert (asked.exit_code, oracle.asked, "--yes" in asked.stderr) == (2, [], True)
     assert "REMOVED" in (await run("site", "remove", "a", "--yes")).stdout
 
 
@@ -113,7 +113,8 @@ async def test_what_is_wrong_is_said_in_words_and_by_the_status(oracle: Any, run
     assert "sites/none" in several.stderr
     oracle.answers["SearchPools"] = SearchPoolsResponse()
     oracle.answers["GetSite"] = NotFound("SITE_UNKNOWN", "no site sites/none", name="sites/none")
-    assert [(await run("site", verb, "none")).exit_code for verb in ("limits", "cards")] == [3, 3]
+    oracle.answers["ListSitePlacements"] = ListSitePlacementsResponse()
+    assert [(await run("site", verb, "none")).exit_code for verb in ("limits", "cards", "jobs")] == [3, 3, 3]
 
 
 async def test_what_runs_and_what_may_is_listed(oracle: Any, run: Run) -> None:

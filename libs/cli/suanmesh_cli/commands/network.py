@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,7 +17,7 @@ from suanmesh.network_orchestrator.v1.network_orchestrator_service_pb2 import (
     RemoveLinkRequest,
 )
 from suanmesh.network_orchestrator.v1.reservation_pb2 import Reservation
-from suanmesh.registry.v1.registry_service_pb2 import ListSitesRequest
+from suanmesh.registry.v1.registry_service_pb2 import GetSiteRequest, ListSitesRequest
 from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh_cli import output, units, values
 from suanmesh_cli.commands.money import price_given
@@ -26,10 +26,13 @@ from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.names import Name
 from suanmesh_cli.session import Session, command, drawn_as, each_of, full_name, listed, listing, reading
 from suanmesh_cli.texts import refusal
-from suanmesh_cli.usage import Amount
+from suanmesh_cli.usage import Amount, Misuse
 from suanmesh_cli.values import Cell, Facts
 from suanmesh_kernel.refusals import NotFound
 from suanmesh_kernel.texts import Text
+
+if TYPE_CHECKING:
+    from suanmesh_sdk import Mesh
 
 CLASSES = ("access", "inter", "intra")
 
@@ -116,12 +119,30 @@ async def declare_link(session: Session, name: str, **given: Any) -> None:
         try:
             found = await mesh.network_orchestrator.GetLink(GetLinkRequest(name=name), timeout=session.timeout_s)
         except NotFound:
+            if not (given["source"] and given["target"]):
+                said = f"{name} is not there, and a new link needs --from and --to."
+                raise Misuse(Text(said, f"{name} 不存在；新链路须给出 --from 和 --to。")) from None
             found = Link(name=name)
             setattr(found, "class", Link.CLASS_INTER)
         _change(found, given)
         request = DeclareLinksRequest(links=[found])
         answer = await mesh.network_orchestrator.DeclareLinks(request, timeout=session.timeout_s)
-    _show(session, answer.links[0])
+        _show(session, answer.links[0])
+        if given["source"] or given["target"]:
+            for end in (found.source, found.target):
+                await _note_absent(session, mesh, end)
+
+
+async def _note_absent(session: Session, mesh: Mesh, end: str) -> None:
+    """Links may be declared before a site joins; a name that is mistyped is told all the same."""
+    if end.startswith("sites/"):
+        try:
+            await mesh.registry.GetSite(GetSiteRequest(name=end), timeout=session.timeout_s)
+        except NotFound:
+            said = Text(
+                f"{end} has not joined: until it does, the link is of no use", f"{end} 尚未加入：在此之前链路无用"
+            )
+            output.note(said.of(session.lang))
 
 
 @link.command("rm")
@@ -133,6 +154,7 @@ async def remove_link(session: Session, names: tuple[str, ...]) -> int:
 
         async def remove(name: str) -> None:
             request = RemoveLinkRequest(name=full_name("links", name))
+            await mesh.network_orchestrator.GetLink(GetLinkRequest(name=request.name), timeout=session.timeout_s)
             await mesh.network_orchestrator.RemoveLink(request, timeout=session.timeout_s)
             output.note(Text(f"{request.name} removed", f"{request.name} 已移除").of(session.lang))
 

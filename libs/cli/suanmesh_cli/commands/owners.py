@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from suanmesh_cli.layout import Column
 from suanmesh_cli.names import Name, short
 from suanmesh_cli.session import Session, command, each_of, full_name, listed, listing, tell
 from suanmesh_cli.texts import refusal
+from suanmesh_cli.usage import Misuse
 from suanmesh_kernel.refusals import DeadlineExceeded, NotFound, Unavailable
 from suanmesh_kernel.texts import Text
 
@@ -118,6 +120,8 @@ async def remove(session: Session, name: str, yes: bool) -> None:
     """Let the drained site NAME leave for good; its name stays taken (its owner, the operator)."""
     name = full_name("sites", name)
     if not yes:
+        if not sys.stdin.isatty():
+            raise Misuse(Text("Nobody is there to be asked: say --yes.", "无人可问：请加 --yes。"))
         asked = Text(f"{name} leaves for good. Remove it?", f"{name} 将永久退出。确定移除？").of(session.lang)
         click.confirm(asked, abort=True, err=True)
     async with session.mesh() as mesh:
@@ -132,6 +136,7 @@ async def jobs(session: Session, name: str) -> None:
     request = ListSitePlacementsRequest(site=full_name("sites", name))
     async with session.mesh() as mesh:
         found = await listed(session, mesh.scheduler.ListSitePlacements, request, "placements")
+        await _require_known(session, mesh, name, found)
     output.show_list(session.view, "placements", found, PLACEMENT_COLUMNS, name=lambda each: str(each.job))
 
 

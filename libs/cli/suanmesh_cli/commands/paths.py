@@ -13,6 +13,7 @@ from suanmesh.network_orchestrator.v1.network_orchestrator_service_pb2 import (
     PathQuery,
 )
 from suanmesh.network_orchestrator.v1.reservation_pb2 import Path
+from suanmesh.registry.v1.registry_service_pb2 import GetSiteRequest
 from suanmesh_cli import output, units, values
 from suanmesh_cli.commands.network import LINK_COLUMNS
 from suanmesh_cli.layout import Column
@@ -24,7 +25,8 @@ from suanmesh_cli.usage import Amount
 from suanmesh_kernel.texts import Text
 
 if TYPE_CHECKING:
-    from suanmesh.network_orchestrator.v1.network_orchestrator_service_pb2 import PathExplanation
+    from suanmesh.network_orchestrator.v1.network_orchestrator_service_pb2 import PathExplanation, PathResult
+    from suanmesh_sdk import Mesh
 
 NOTHING_FITS = 6
 Told = tuple[str, Path]
@@ -70,7 +72,8 @@ async def find(session: Session, source: str, target: str, bandwidth: int, laten
     request = FindPathsRequest(queries=[_query(source, target, bandwidth, latency)])
     async with session.mesh() as mesh:
         answer = await mesh.network_orchestrator.FindPaths(request, timeout=session.timeout_s)
-    found = answer.results[0]
+        found = answer.results[0]
+        await _require_sites(session, mesh, found, request.queries[0])
 
     def rendered() -> list[str]:
         if found.HasField("path"):
@@ -89,8 +92,17 @@ async def explain(session: Session, source: str, target: str, bandwidth: int, la
     request = ExplainPathRequest(query=_query(source, target, bandwidth, latency))
     async with session.mesh() as mesh:
         told = await mesh.network_orchestrator.ExplainPath(request, timeout=session.timeout_s)
+        await _require_sites(session, mesh, told.found, request.query)
     output.show_one(session.view, told, lambda: _explained(session, told))
     return 0 if told.found.HasField("path") else NOTHING_FITS
+
+
+async def _require_sites(session: Session, mesh: Mesh, found: PathResult, query: PathQuery) -> None:
+    """Raises NotFound (`SITE_UNKNOWN`) where no links join the two because one of them is mistyped."""
+    if found.HasField("obstacle") and found.obstacle.kind == PathObstacle.KIND_DISCONNECTED:
+        for name in (query.source, query.target):
+            if name.startswith("sites/"):
+                await mesh.registry.GetSite(GetSiteRequest(name=name), timeout=session.timeout_s)
 
 
 def words(obstacle: PathObstacle) -> Text:

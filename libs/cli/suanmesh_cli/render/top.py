@@ -58,7 +58,7 @@ def _processes(view: View) -> tuple[Column, ...]:
         Column("FAILED/S", lambda row: f"{row.failed_per_s:.1f}"),
         Column("CPU", lambda row: f"{row.cpu_cores:.2f}", rank=2),
         Column("MEMORY", lambda row: values.size(row.memory_bytes), rank=3),
-        Column("WATCH LAG", lambda row: values.duration_us(round(row.watch_lag_s * US)), rank=4),
+        Column("WATCH LAG", lambda row: _left(row.watch_lag_s), rank=4),
         Column("CERTIFICATE", lambda row: _left(row.certificate_s), rank=5),
     )
 
