@@ -63,7 +63,7 @@ def places(tmp_path: Path) -> Iterator[dict[str, Machine]]:
 
 def found(places: dict[str, Machine], database: str) -> None:
     """Type the page, and let a user in."""
-    init, *joins, invite, _, _, _ = blocks("several-machines.md")
+    init, *joins, invite = blocks("several-machines.md")[:4]
     first, second, third, user = (places[name] for name in ADDRESSES if name != "fourth")
     command, run = init.strip().splitlines()
     first.type(command.replace(SQL, f"'{database}'"))
@@ -87,7 +87,7 @@ def joined(first: Machine, machine: Machine, join: str) -> Iterator[str]:
 
 def grown(places: dict[str, Machine]) -> None:
     """Type what the page says on a machine that comes and one that goes; a user knows the new gateway from then on."""
-    *_, add, join, remove = blocks("several-machines.md")
+    add, join, remove = blocks("several-machines.md")[4:7]
     first, third, fourth, user = (places[name] for name in ("first", "third", "fourth", "user"))
     first.type(add)
     ready(joined(first, fourth, join))

@@ -20,8 +20,7 @@ import psutil
 import pytest
 
 from suanmesh_agent.engines.process.shim_server import PROCESS_NAME
-from suanmesh_local.control_plane import LOCK
-from suanmesh_local.format import FORMAT
+from suanmesh_local.format import FORMAT, LOCK
 from suanmesh_local.identities import AREAS
 
 pytestmark = pytest.mark.mesh

@@ -7,14 +7,17 @@ import os
 import subprocess
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from suanmesh_local.facts import checked_facts, read_facts
+from suanmesh_local.growing import taken_port
 from suanmesh_local.identities import AREAS
 from suanmesh_local.ports import free_ports
-from suanmesh_local.renewing_units import renewed
+from suanmesh_local.renewing_units import grown, renewed
 from suanmesh_local.units import unit_name
 from tests.mesh.unit_stand_in import UnitsStandIn
 
@@ -32,7 +35,7 @@ def suan(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_a_founded_node_starts_by_the_commands_of_its_units(tmp_path: Path) -> None:
     """Who runs a node by systemd, or by anything else that starts commands, must not need the launcher."""
-    folder, port = tmp_path / "pilot", str(free_ports(1)[0])
+    folder, port = tmp_path / "pilot", str(port_of_a_node())
     founded = suan(
         "node", "init", "pilot", "--advertise", "127.0.0.1", "--port", port, "--folder", str(folder), folder=folder
     )
@@ -74,12 +77,41 @@ def _renewed_unit_by_unit(folder: Path, units: UnitsStandIn) -> None:
     listed = suan("party", "list", "-o", "name", folder=folder)
     assert listed.stdout.split() == ["parties/acme", "parties/operator"]
 
+    _on_several_machines(folder, units)
     units.done.clear()
     units.broken.add(unit_of["registry"])
     problem = asyncio.run(renewed(folder, units, lambda name, state: None))
     assert problem is not None
     assert "suanmesh-pilot-registry.service" in problem
     assert units.done == ["reload", unit_of["registry"]], "where one does not come up the rest stays as it was"
+
+
+def _on_several_machines(folder: Path, units: UnitsStandIn) -> None:
+    """Who has systemd run the node must come from one machine to several without founding another."""
+    facts = read_facts(folder)
+    before = {unit: process.pid for unit, process in units.running.items()}
+    wanted = replace(facts, machines=(facts.host,), etcd=(facts.host,), etcd_names=("etcd",))
+
+    assert asyncio.run(grown(folder, units, wanted))
+
+    after = {unit: process.pid for unit, process in units.running.items()}
+    assert before.keys() == after.keys()
+    assert not set(before.values()) & set(after.values()), "each listens for other machines by now"
+    assert read_facts(folder) == wanted
+    listed = suan("party", "list", "-o", "name", folder=folder)
+    assert listed.stdout.split() == ["parties/acme", "parties/operator"]
+    machines = suan("node", "list-machines", str(folder), folder=folder)
+    assert "6 of 6" in machines.stdout, machines
+    assert "etcd answers" in machines.stdout, machines
+
+
+def port_of_a_node() -> int:
+    """One with which all ports are free that a node on several machines reckons from it."""
+    while True:
+        port = free_ports(1)[0]
+        facts = replace(checked_facts("pilot", "127.0.0.1", port), etcd=("127.0.0.1",))
+        if not taken_port(facts):
+            return port
 
 
 def _ended(process: subprocess.Popen[Any]) -> None:

@@ -41,8 +41,13 @@ class UnitsStandIn:
         self.done.append(unit)
         if unit in self.broken:
             raise UnitFault(f"Job for {unit} failed.")
-        await asyncio.to_thread(self.stop, unit)
+        await asyncio.to_thread(self._end, unit)
         self.start(unit)
+
+    async def stop(self, unit: str) -> None:
+        """Stop it as systemd does."""
+        self.done.append(f"stop {unit}")
+        await asyncio.to_thread(self._end, unit)
 
     def start(self, unit: str) -> None:
         """Start the process of a unit, with its settings and nothing else."""
@@ -54,7 +59,7 @@ class UnitsStandIn:
             shlex.split(said["ExecStart"]), env=settings | {"PATH": os.environ["PATH"]}
         )
 
-    def stop(self, unit: str) -> None:
+    def _end(self, unit: str) -> None:
         """Ask the process to end, and wait for it."""
         process = self.running.pop(unit, None)
         if process is None:
@@ -69,7 +74,7 @@ class UnitsStandIn:
     def stop_all(self) -> None:
         """Leave nothing behind."""
         for unit in reversed(list(self.running)):
-            self.stop(unit)
+            self._end(unit)
 
     def _read(self) -> None:
         for file in self._folder.glob("*.service"):

@@ -15,11 +15,10 @@ from suanmesh_etcd3 import Client, Unavailable
 from suanmesh_etcd3 import connect as connect_etcd
 from suanmesh_kernel.private import private_folder, tighten
 from suanmesh_local import backups
-from suanmesh_local.control_plane import PORTS
 from suanmesh_local.facts import FILE as FACTS
 from suanmesh_local.facts import LOOPBACK, NodeFacts, read_facts
 from suanmesh_local.format import FILE as FORMAT_FILE
-from suanmesh_local.format import claim_format
+from suanmesh_local.format import PORTS, claim_format
 from suanmesh_local.identities import ETCD_ROOT_DIR, Identities
 from suanmesh_local.launcher import FAULTS, said_of, tell
 from suanmesh_local.node import FACTS as TRIED_OUT

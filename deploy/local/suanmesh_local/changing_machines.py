@@ -13,8 +13,11 @@ from suanmesh.type.v1.instance_pb2 import Instance
 from suanmesh_etcd3 import Client, Member, Unavailable, add_learner, members_of, remove_member
 from suanmesh_etcd3 import connect as connect_etcd
 from suanmesh_kernel.addresses import host_of
+from suanmesh_local.control_plane import NotReady
 from suanmesh_local.etcd import peer_url
 from suanmesh_local.facts import NodeFacts, checked_host, read_facts
+from suanmesh_local.growing import REQUEST as GROWTH
+from suanmesh_local.growing import require_can_grow
 from suanmesh_local.identities import AREAS, ETCD_ROOT_DIR, Identities, Lives, issue_for_machine, keep_etcd_root
 from suanmesh_local.launcher import FAULTS, said_of, tell
 from suanmesh_local.machine_list import keep_machines, listed_machines
@@ -22,6 +25,7 @@ from suanmesh_local.machine_rules import (
     CannotChange,
     NodeMachine,
     Voter,
+    facts_to_grow,
     facts_with,
     machines_of,
     require_all_answer,
@@ -31,6 +35,10 @@ from suanmesh_local.machine_rules import (
 )
 from suanmesh_local.machines import write_bundle
 from suanmesh_local.ports import spread_ports
+from suanmesh_local.renewing_units import grown
+from suanmesh_local.store_moves import MoveFailed
+from suanmesh_local.unit_control import Systemctl, UnitFault
+from suanmesh_local.upgrading import ask_launcher, is_launched
 from suanmesh_store.layout import instances_of
 
 DRAIN_S_MAX = 180.0
@@ -40,8 +48,11 @@ CHANGE_S = 30.0
 ROW = "{:<24} {:<10} {:<10} {}"
 
 
-def add(folder: Path, host: str, *, services: bool, etcd: bool) -> int:
-    """Add the machine `host` to the node in `folder`, and make its bundle. Answers the exit status."""
+def add(folder: Path, host: str, *, services: bool, etcd: bool, sql: str = "") -> int:
+    """Add the machine `host` to the node in `folder`, and make its bundle. Answers the exit status.
+
+    A node that was founded for one machine is first made one of several; its stores are moved to `sql`, if given.
+    """
 
     async def act(node: Running) -> None:
         told = checked_host(host, "host")
@@ -57,7 +68,28 @@ def add(folder: Path, host: str, *, services: bool, etcd: bool) -> int:
         tell("machine", f"bring {bundle} to it, as you would a password: suan node join-machine {bundle.name}")
         tell("start", "there: suan node run; the other machines follow within seconds, or with `suan node prepare`")
 
+    try:
+        checked_host(host, "host")
+        _grow(folder, services=services, sql=sql)
+    except (*FAULTS, CannotChange, MoveFailed, UnitFault) as fault:
+        return _failed("add-machine", fault)
     return _done("add-machine", folder, act)
+
+
+def _grow(folder: Path, *, services: bool, sql: str) -> None:
+    """Have a node take in other machines; one that can already is left as it is. Raises CannotChange, MoveFailed."""
+    facts = read_facts(folder)
+    wanted = facts_to_grow(facts, services=services, sql=sql)
+    if wanted == facts:
+        return
+    require_can_grow(folder, facts, wanted)
+    tell("node", f"{facts.name} stands still for some seconds; what runs at its sites goes on")
+    if is_launched(folder):
+        if problem := ask_launcher(folder, GROWTH, sql):
+            raise NotReady(problem)
+    elif not asyncio.run(grown(folder, Systemctl(), wanted)):
+        raise NotReady(f"{folder} is not run by `suan node run`, and none of its units is active: start it first")
+    tell("node", f"{facts.name} takes in other machines, from {wanted.host}")
 
 
 def remove(folder: Path, host: str) -> int:
@@ -132,16 +164,19 @@ def _done(command: str, folder: Path, act: Callable[[Running], Awaitable[None]])
     try:
         asyncio.run(_with_node(folder, act))
     except (*FAULTS, CannotChange) as fault:
-        print(f"suan node {command}: {said_of(fault)}", file=sys.stderr)
-        return 1
+        return _failed(command, fault)
     return 0
+
+
+def _failed(command: str, fault: Exception) -> int:
+    print(f"suan node {command}: {said_of(fault)}", file=sys.stderr)
+    return 1
 
 
 async def _with_node(folder: Path, act: Callable[[Running], Awaitable[None]]) -> None:
     facts = read_facts(folder)
     if not facts.is_spread:
-        problem = f"{facts.name} was founded for one machine: found it with --etcd HOST and --sql"
-        raise CannotChange(f"{problem}, and it can grow")
+        raise CannotChange(f"{facts.name} is on one machine: suan node add-machine {folder} HOST adds another")
     identities = Identities(folder / "tls", facts.name)
     if not identities.ca_dir.exists():
         raise CannotChange("this machine has not the node's authority: type it on one that runs the services")

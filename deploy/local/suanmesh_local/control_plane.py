@@ -20,9 +20,8 @@ from suanmesh_kernel.clock import SystemClock, system_rng
 from suanmesh_kernel.private import tighten
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_local.etcd import START_S_MAX, EtcdServer, peer_url
-from suanmesh_local.facts import FILE as FACTS
 from suanmesh_local.facts import LOOPBACK, NodeFacts, write_facts
-from suanmesh_local.format import claim_format
+from suanmesh_local.format import LOCK, PORTS, TLS, claim_format
 from suanmesh_local.identities import (
     AREAS,
     ETCD_ROOT_DIR,
@@ -32,7 +31,7 @@ from suanmesh_local.identities import (
     found_identities,
     keep_etcd_root,
 )
-from suanmesh_local.lock import Lock, Taken
+from suanmesh_local.lock import Lock
 from suanmesh_local.node_marks import claim_etcd
 from suanmesh_local.ports import PASSTHROUGH, gateway_ports, kept_ports, noted_ports, spread_ports
 from suanmesh_local.processes import Process
@@ -56,28 +55,12 @@ KNOCK_AGAIN = (
 """gRPC itself waits a second and more after it has found nobody there, and a start is nothing but that."""
 OLDER_POLLER = "-event_engine_client,-event_engine_listener"
 """For GRPC_EXPERIMENTS: a call takes a sixth less of both its processes, and a node that does nothing a third less."""
-LOCK = "node.lock"
-"""In a node's folder: held by the process whose node it is."""
-PORTS = "ports.json"
-TLS = "tls"
-
-BEGUN = frozenset((FACTS, LOCK, "format"))
-"""What may lie in a folder in which founding a node was broken off before it had its authority."""
-
 Tell = Callable[[str, str], None]
 """Told the name of a process and what it has come to."""
 
 
 class NotReady(Exception):
     """A process ended or did not become ready; says on one line why, and where its log is."""
-
-
-def require_unused(folder: Path) -> None:
-    """Raise Taken where the folder holds a node, or anything else."""
-    if (folder / PORTS).exists() or (folder / TLS).exists():
-        raise Taken(f"{folder} holds a node already; start it with `suan node run {folder}`")
-    if folder.exists() and {each.name for each in folder.iterdir()} - BEGUN:
-        raise Taken(f"{folder} is not empty: found a node in a folder of its own")
 
 
 class ControlPlane:
@@ -201,6 +184,11 @@ class ControlPlane:
             within_s = OTHERS_S_MAX if self.facts.is_spread else START_S_MAX
             await self.until(confined, *(member.process for member in self.etcd), within_s=within_s)
             await claim_etcd(client, self.folder, self.facts.name)
+
+    def move(self, facts: NodeFacts) -> None:
+        """Have etcd and the services, once they are started anew, listen for other machines. Raises OSError."""
+        self.adopt(facts)
+        self.etcd = self._etcd()
 
     def adopt(self, facts: NodeFacts) -> None:
         """Be on other machines than before; what runs learns of them when it is started anew. Raises OSError."""
@@ -364,7 +352,7 @@ class ControlPlane:
         if area == "registry":
             environment["SUANMESH_REGISTRY_CA_DIR"] = str(self.identities.ca_dir)
             environment["SUANMESH_RENEWS"] = str(self.identities.of("etcd"))
-        if self._replicas > 1 or len(self.facts.machines) > 1:
+        if self._replicas > 1 or self.facts.is_spread:
             environment["SUANMESH_LEASE_S"] = str(LEASE_S)
         return Process(area, [script(area)], environment | self._overrides, self.folder / "logs" / f"{area}.log")
 

@@ -14,9 +14,9 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from suanmesh_local.control_plane import LOCK, NotReady
+from suanmesh_local.control_plane import NotReady
 from suanmesh_local.digits import DigitsMissing, export
-from suanmesh_local.format import OtherFormat
+from suanmesh_local.format import LOCK, OtherFormat
 from suanmesh_local.lock import Lock, Taken
 from suanmesh_local.node import Node
 from suanmesh_local.reporting import report_of

@@ -19,6 +19,8 @@ LOOPBACK = "127.0.0.1"
 CURRENCY = "CNY"
 SQL = "postgresql://"
 ETCD_MEMBERS = (1, 3, 5)
+ALONE = "etcd"
+"""What the member is called that a node was founded with, if that was one."""
 USER_OF_OPERATOR = ("operator", "operator")
 
 
@@ -59,7 +61,7 @@ class NodeFacts:
     @property
     def members(self) -> dict[str, str]:
         """Host of each member of etcd, by its name."""
-        founding = ["etcd"] if len(self.etcd) == 1 else [f"etcd-{index}" for index in range(len(self.etcd))]
+        founding = [ALONE] if len(self.etcd) == 1 else [f"etcd-{index}" for index in range(len(self.etcd))]
         return dict(zip(self.etcd_names or founding, self.etcd, strict=True))
 
     @property

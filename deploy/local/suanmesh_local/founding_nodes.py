@@ -9,8 +9,10 @@ from pathlib import Path
 
 from suanmesh_kernel.private import private_folder
 from suanmesh_local import founding, machines
-from suanmesh_local.control_plane import ControlPlane, require_unused
+from suanmesh_local.control_plane import ControlPlane
 from suanmesh_local.facts import NodeFacts, checked_facts, write_facts
+from suanmesh_local.format import require_unused
+from suanmesh_local.identities import write_sealing_key
 from suanmesh_local.launcher import FAULTS, said_of, tell
 from suanmesh_local.unit_files import UNITS, write_files
 
@@ -64,7 +66,7 @@ def found_first_machine(folder: Path, facts: NodeFacts) -> None:
     private_folder(folder)
     write_facts(folder, facts)
     node = ControlPlane(folder, facts)
-    machines.write_sealing_key(node.identities.sealing_keys)
+    write_sealing_key(node.identities.sealing_keys)
     write_files(node)
     tell("node", f"{facts.name} is founded in {node.folder}")
     for bundle in machines.write_bundles(node):

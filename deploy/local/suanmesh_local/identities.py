@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import shutil
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from suanmesh_chassis.authorities import Authorities, forget, rotate
 from suanmesh_chassis.ca import LEAF_DAYS, USER_DAYS, NodeCa, common_name, server_name, write_identity
@@ -20,6 +24,9 @@ from suanmesh_local.facts import NodeFacts
 from suanmesh_sdk.renewal import life_of
 from suanmesh_store import layout
 
+SEALING_KEYS = "sealing-keys.json"
+SEALING_KEY_LASTS = timedelta(days=3650)
+ETCD = "etcd"
 ETCD_ROOT_DIR = "etcd-root"
 ETCD_HOSTS = ("localhost", "127.0.0.1", "::1")
 """Where the node's etcd members are reached, by each other too."""
@@ -45,7 +52,7 @@ class Identities:
     @property
     def sealing_keys(self) -> Path:
         """The keys of secrets of jobs, which the schedulers of several machines share."""
-        return self.of("scheduler") / "sealing-keys.json"
+        return self.of("scheduler") / SEALING_KEYS
 
     @property
     def etcd_server(self) -> EtcdTls:
@@ -114,19 +121,43 @@ def _issue_due(identities: Identities, facts: NodeFacts, lives: Lives) -> None:
     """Whatever is missing, or ought to have been renewed."""
     clock = SystemClock()
     ca = Authorities.load(identities.ca_dir, clock)
-    gateways, members = (
-        [host.strip("[]") for host in hosts] for hosts in (facts.machines or (facts.host,), facts.etcd)
-    )
-    further = {"etcd": (*ETCD_HOSTS, *members), "gateway": gateways}
-    for area in (*AREAS, "etcd"):
+    for area in (*AREAS, ETCD):
         if _due(identities.of(area), clock):
-            hosts = [server_name(facts.name, area), *further.get(area, ())]
-            write_identity(identities.of(area), ca.issue(service_id(facts.name, area), hosts, days=lives.days))
+            issued = ca.issue(service_id(facts.name, area), _hosts_of(area, facts), days=lives.days)
+            write_identity(identities.of(area), issued)
     for party, user in facts.users:
         if _due(identities.of(user), clock):
             issued = ca.issue(user_id(facts.name, party, user), days=lives.user_days)
             write_identity(identities.of(user), issued)
     keep_etcd_root(identities, lives)
+
+
+def issue_etcd(identities: Identities, facts: NodeFacts, lives: Lives) -> None:
+    """Have etcd's members show that they are reached where the facts say. Raises OSError."""
+    ca = Authorities.load(identities.ca_dir, SystemClock())
+    issued = ca.issue(service_id(facts.name, ETCD), _hosts_of(ETCD, facts), days=lives.days)
+    write_identity(identities.of(ETCD), issued)
+
+
+def _hosts_of(area: str, facts: NodeFacts) -> list[str]:
+    """The names in the certificate of a service, or of etcd."""
+    gateways, members = (
+        [host.strip("[]") for host in hosts] for hosts in (facts.machines or (facts.host,), facts.etcd)
+    )
+    further = {ETCD: (*ETCD_HOSTS, *members), "gateway": gateways}
+    return [server_name(facts.name, area), *further.get(area, ())]
+
+
+def write_sealing_key(file: Path, before: Path | None = None) -> None:
+    """The key that all schedulers of the node open secrets of jobs with, as the scheduler keeps it.
+
+    It is not renewed by itself, since a new one would be known on one machine alone. Those in the file `before` still
+    open what was sealed for them. Raises OSError.
+    """
+    older = json.loads(before.read_text()) if before is not None and before.exists() else []
+    key = base64.b64encode(X25519PrivateKey.generate().private_bytes_raw()).decode()
+    since = (SystemClock().now() + SEALING_KEY_LASTS).timestamp()
+    replace_private(file, json.dumps([*older, {"key": key, "since": since}]).encode())
 
 
 def rotate_authority(identities: Identities, overlap: timedelta) -> Rotation:

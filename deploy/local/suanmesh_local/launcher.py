@@ -16,9 +16,11 @@ from suanmesh_local.control_plane import ControlPlane, NotReady
 from suanmesh_local.digits import DATASET, DigitsMissing, export
 from suanmesh_local.facts import read_facts
 from suanmesh_local.format import OtherFormat
+from suanmesh_local.growing import REQUEST as GROWTH
+from suanmesh_local.growing import grow_as_told
 from suanmesh_local.lock import Taken
 from suanmesh_local.node import Node
-from suanmesh_local.rolling import roll, taken_request
+from suanmesh_local.rolling import roll, taken, taken_request
 from suanmesh_local.slurm import running
 from suanmesh_local.tending import Tender
 from suanmesh_local.tools import ToolMissing
@@ -143,9 +145,9 @@ async def _with_digits(node: Node) -> None:
 
 async def _watched(node: ControlPlane) -> int:
     """Until a process ends by itself: that ends the node, and is named. Nothing is restarted behind one's back."""
-    processes, tender = node.all_processes(), Tender(node)
+    tender = Tender(node)
     while True:
-        stays = await tender.tend()
+        stays, processes = await tender.tend(), node.all_processes()
         ended = [process for process in processes if process.status is not None and process.name not in node.renewing]
         if ended and stays:
             stays = await tender.follow()  # etcd ends by itself where its machine was taken out
@@ -158,4 +160,6 @@ async def _watched(node: ControlPlane) -> int:
             return 1
         if (progress := taken_request(node.folder)) is not None:
             await roll(node, progress)
+        if (request := taken(node.folder / GROWTH)) is not None:
+            await grow_as_told(node, request)
         await asyncio.sleep(WATCH_S)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from suanmesh_local.facts import NodeFacts
+from suanmesh_local.facts import ALONE, SQL, NodeFacts
 
 MACHINES_MAX = 64
 _FIRST = "etcd-"
@@ -52,6 +52,28 @@ def facts_with(facts: NodeFacts, machines: Sequence[NodeMachine]) -> NodeFacts:
         etcd=tuple(each.host for each in etcd),
         etcd_names=tuple(each.etcd for each in etcd),
     )
+
+
+def facts_to_grow(facts: NodeFacts, *, services: bool, sql: str) -> NodeFacts:
+    """The facts with which a node can take in another machine, with `services` or without; the same where it can.
+
+    `sql` is where its stores are to lie that are files of this machine. Raises CannotChange.
+    """
+    if facts.listens_on_loopback:
+        problem = f"{facts.name} is told to be reached at {facts.host}, which is this machine alone"
+        raise CannotChange(f"{problem}: bring a backup back with --advertise and an address that others reach")
+    if sql and facts.sql and sql != facts.sql:
+        raise CannotChange("its stores lie in another database already, which --sql cannot change")
+    if sql and not sql.startswith(SQL):
+        raise CannotChange(f"--sql says where a database is, as {SQL}user@host/database")
+    if services and not (facts.sql or sql):
+        problem = "services on several machines share a database, and those of this one keep theirs in files"
+        move = f"say with --sql {SQL}user@host/database into which empty one they are to be moved"
+        raise CannotChange(f"{problem}: {move}, or add a machine that runs etcd alone (--no-services)")
+    wanted = replace(facts, sql=facts.sql or sql)
+    if facts.is_spread:
+        return wanted
+    return replace(wanted, machines=(facts.host,), etcd=(facts.host,), etcd_names=(ALONE,))
 
 
 def with_machine(machines: Sequence[NodeMachine], host: str, *, services: bool, etcd: bool) -> tuple[NodeMachine, ...]:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import sys
 import zipfile
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
-from suanmesh_kernel.clock import SystemClock
 from suanmesh_kernel.private import private_folder, write_private
-from suanmesh_local.control_plane import TLS, ControlPlane, require_unused
+from suanmesh_local.control_plane import ControlPlane
 from suanmesh_local.facts import FILE, NodeFacts, facts_text, read_facts
-from suanmesh_local.format import claim_format
+from suanmesh_local.format import TLS, claim_format, require_unused
 from suanmesh_local.identities import ETCD_ROOT_DIR, Identities
 from suanmesh_local.launcher import FAULTS, said_of, tell
 from suanmesh_local.lock import Taken
@@ -26,7 +20,6 @@ BUNDLES = "machines"
 OF_ETCD = frozenset(("etcd", ETCD_ROOT_DIR))
 """The identities that a machine with nothing but a member of etcd has."""
 BUNDLE_BYTES_MAX = 1 << 20
-SEALING_KEY_LASTS = timedelta(days=3650)
 
 
 def main(bundle: Path, folder: Path | None) -> int:
@@ -60,17 +53,6 @@ def write_bundle(folder: Path, identities: Identities, facts: NodeFacts) -> Path
             if path.is_file() and (facts.runs_services or within.parts[0] in OF_ETCD):
                 files.write(path, Path(TLS) / within)
     return bundle
-
-
-def write_sealing_key(file: Path) -> None:
-    """The key that all schedulers of the node open secrets of jobs with, as the scheduler keeps it.
-
-    It is not renewed by itself, since a new one would be known on one machine alone. Raises OSError.
-    """
-    key = base64.b64encode(X25519PrivateKey.generate().private_bytes_raw()).decode()
-    write_private(
-        file, json.dumps([{"key": key, "since": (SystemClock().now() + SEALING_KEY_LASTS).timestamp()}]).encode()
-    )
 
 
 def _take(bundle: Path, folder: Path | None) -> None:

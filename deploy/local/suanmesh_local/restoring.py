@@ -12,8 +12,9 @@ from suanmesh_etcd3 import connect as connect_etcd
 from suanmesh_kernel.private import private_folder, tighten
 from suanmesh_local import backups
 from suanmesh_local.backing_up import facts_in
-from suanmesh_local.control_plane import ControlPlane, require_unused
+from suanmesh_local.control_plane import ControlPlane
 from suanmesh_local.facts import checked_facts, write_facts
+from suanmesh_local.format import require_unused
 from suanmesh_local.identities import ETCD_ROOT_DIR
 from suanmesh_local.launcher import FAULTS, said_of, tell
 from suanmesh_local.node_marks import begin_generation

@@ -53,7 +53,7 @@ async def roll(node: ControlPlane, progress: Progress, *, tell: Callable[[str], 
     except (NotReady, EtcdError) as fault:
         progress.problem = str(fault)
     progress.ended = True
-    _write(node.folder, progress)
+    write_progress(node.folder, progress)
 
 
 async def _roll(node: ControlPlane, progress: Progress, tell: Callable[[str], None]) -> None:
@@ -61,7 +61,7 @@ async def _roll(node: ControlPlane, progress: Progress, tell: Callable[[str], No
     for name in order(list(node.services), leading):
         await node.renew(name)
         progress.renewed.append(name)
-        _write(node.folder, progress)
+        write_progress(node.folder, progress)
         tell(name)
 
 
@@ -88,13 +88,21 @@ async def alone(client: Client, facts: NodeFacts) -> AsyncIterator[None]:
 
 def taken_request(folder: Path) -> Progress | None:
     """The request that waits in a node's folder, which is taken by that; None where there is none."""
-    file = folder / REQUEST
+    told = taken(folder / REQUEST)
+    if told is None:
+        return None
+    progress = Progress(told)
+    write_progress(folder, progress)
+    return progress
+
+
+def taken(file: Path) -> str | None:
+    """What a file says that asks for something, which is removed by that; None where there is none. Raises OSError."""
     if not file.exists():
         return None
-    progress = Progress(file.read_text().strip())
+    told = file.read_text().strip()
     file.unlink()
-    _write(folder, progress)
-    return progress
+    return told
 
 
 def _area(name: str) -> str:
@@ -105,7 +113,8 @@ def _is_gateway(name: str) -> bool:
     return _area(name) == "gateway"
 
 
-def _write(folder: Path, progress: Progress) -> None:
+def write_progress(folder: Path, progress: Progress) -> None:
+    """Tell whoever asked how far it is. Raises OSError."""
     fresh = folder / f"{PROGRESS}.new"
     write_private(fresh, json.dumps(asdict(progress)).encode())
     fresh.replace(folder / PROGRESS)

@@ -24,6 +24,9 @@ class Units(Protocol):
     async def reload(self) -> None:
         """Have it read the files of units anew. Raises UnitFault."""
 
+    async def stop(self, unit: str) -> None:
+        """Stop a unit, which may take its time; one that does not run is fine. Raises UnitFault."""
+
     async def restart(self, unit: str) -> None:
         """Stop a unit, which may take its time, and start it; it need not serve yet. Raises UnitFault."""
 
@@ -44,6 +47,10 @@ class Systemctl:
     async def reload(self) -> None:
         """Have it read the files of units anew. Raises UnitFault."""
         await self._done("daemon-reload")
+
+    async def stop(self, unit: str) -> None:
+        """Stop a unit. Raises UnitFault."""
+        await self._done("stop", unit)
 
     async def restart(self, unit: str) -> None:
         """Stop a unit and start it. Raises UnitFault."""

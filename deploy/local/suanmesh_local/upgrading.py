@@ -10,8 +10,8 @@ from pathlib import Path
 
 from suanmesh_kernel.clock import SystemClock, system_rng
 from suanmesh_kernel.identifiers import sortable_id
-from suanmesh_kernel.private import write_private
-from suanmesh_local.control_plane import LOCK
+from suanmesh_kernel.private import replace_private
+from suanmesh_local.format import LOCK
 from suanmesh_local.launcher import FAULTS, said_of, tell
 from suanmesh_local.lock import Lock, Taken
 from suanmesh_local.renewing_units import renewed
@@ -25,10 +25,19 @@ LOOK_S = 0.2
 
 def main(folder: Path) -> int:
     """Have the node that runs in `folder` renew its processes, and tell of each. Answers the exit status."""
-    if not _runs(folder):
+    if not is_launched(folder):
         return _renewed_by_systemd(folder, Systemctl())
+    problem = ask_launcher(folder, REQUEST)
+    return _failed(problem) if problem else 0
+
+
+def ask_launcher(folder: Path, file: str, details: str = "") -> str:
+    """Have the launcher of a node do what a request in `file` asks for; tell of each process that it renews meanwhile.
+
+    Answers what went wrong; empty where nothing did.
+    """
     request = sortable_id(SystemClock().now(), system_rng)
-    write_private(folder / REQUEST, request.encode())
+    replace_private(folder / file, f"{request}\n{details}".encode())
     told, begun = 0, time.monotonic()
     while True:
         progress = progress_in(folder)
@@ -37,14 +46,14 @@ def main(folder: Path) -> int:
                 tell(name, "renewed")
             told = len(progress.renewed)
             if progress.ended:
-                break
+                return progress.problem
         elif time.monotonic() - begun > TAKEN_S:
-            (folder / REQUEST).unlink(missing_ok=True)
-            return _failed("its launcher is of a version that renews nothing: stop it, and start it anew")
-        if not _runs(folder):
-            return _failed("the node has ended meanwhile")
+            (folder / file).unlink(missing_ok=True)
+            return "its launcher is of a version that does not know how: stop it, and start it anew"
+        if not is_launched(folder):
+            (folder / file).unlink(missing_ok=True)
+            return "the node has ended meanwhile"
         time.sleep(LOOK_S)
-    return _failed(progress.problem) if progress.problem else 0
 
 
 def _renewed_by_systemd(folder: Path, units: Units) -> int:
@@ -65,7 +74,8 @@ def _failed(problem: str) -> int:
     return 1
 
 
-def _runs(folder: Path) -> bool:
+def is_launched(folder: Path) -> bool:
+    """Whether `suan node run` runs the node in `folder`."""
     if not (folder / LOCK).exists():
         return False
     lock = Lock(folder / LOCK)

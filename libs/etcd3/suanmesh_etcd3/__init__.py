@@ -2,7 +2,7 @@
 
 from suanmesh_etcd3.access import User, confine
 from suanmesh_etcd3.client import Client, connect
-from suanmesh_etcd3.cluster import add_learner, members_of, promote, remove_member
+from suanmesh_etcd3.cluster import add_learner, announce_peer, members_of, promote, remove_member
 from suanmesh_etcd3.election import Election, Leadership
 from suanmesh_etcd3.endpoints import Tls
 from suanmesh_etcd3.errors import (
@@ -71,6 +71,7 @@ __all__ = [
     "Unavailable",
     "User",
     "add_learner",
+    "announce_peer",
     "confine",
     "connect",
     "members_of",

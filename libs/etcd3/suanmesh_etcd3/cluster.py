@@ -32,6 +32,12 @@ async def add_learner(client: Client, peer_url: str) -> None:
         await client.write(ep.MEMBER_ADD, request, "member_add", b"", repeatable=True)
 
 
+async def announce_peer(client: Client, member_id: int, peer_url: str) -> None:
+    """Have the others reach a member at `peer_url`; it listens there once it is started anew. Raises EtcdError."""
+    request = pb.MemberUpdateRequest(ID=member_id, peerURLs=[peer_url])
+    await client.write(ep.MEMBER_UPDATE, request, "member_update", b"", repeatable=True)
+
+
 async def promote(client: Client, member_id: int) -> bool:
     """Give a member a vote; False as long as it has not caught up. Raises EtcdError."""
     try:

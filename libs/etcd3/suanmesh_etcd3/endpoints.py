@@ -74,6 +74,7 @@ LEASE_TIME_TO_LIVE = Rpc("/etcdserverpb.Lease/LeaseTimeToLive", pb.LeaseTimeToLi
 MEMBER_LIST = Rpc("/etcdserverpb.Cluster/MemberList", pb.MemberListResponse)
 MEMBER_ADD = Rpc("/etcdserverpb.Cluster/MemberAdd", pb.MemberAddResponse)
 MEMBER_REMOVE = Rpc("/etcdserverpb.Cluster/MemberRemove", pb.MemberRemoveResponse)
+MEMBER_UPDATE = Rpc("/etcdserverpb.Cluster/MemberUpdate", pb.MemberUpdateResponse)
 MEMBER_PROMOTE = Rpc("/etcdserverpb.Cluster/MemberPromote", pb.MemberPromoteResponse)
 STATUS = Rpc("/etcdserverpb.Maintenance/Status", pb.StatusResponse)
 SNAPSHOT = Rpc("/etcdserverpb.Maintenance/Snapshot", pb.SnapshotResponse, stream=True)
@@ -99,6 +100,7 @@ METHODS = (
     MEMBER_LIST,
     MEMBER_ADD,
     MEMBER_REMOVE,
+    MEMBER_UPDATE,
     MEMBER_PROMOTE,
     STATUS,
     SNAPSHOT,

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from suanmesh_local.check import machines_finding
-from suanmesh_local.facts import checked_facts, read_facts, write_facts
+from suanmesh_local.facts import NodeFacts, checked_facts, read_facts, write_facts
 from suanmesh_local.machine_rules import (
     CannotChange,
     NodeMachine,
     Voter,
+    facts_to_grow,
     facts_with,
     machines_of,
     with_machine,
@@ -115,3 +116,37 @@ def test_an_operator_is_told_which_machine_does_not_know_the_others() -> None:
     assert machines_finding(facts_with(FOUNDED, grown), grown, folder).state == "ok"
     gone = machines_finding(FOUNDED, shrunk, folder)
     assert (gone.state, "no machine of pilot any more" in gone.detail) == ("warning", True)
+
+
+ALONE = checked_facts("pilot", "203.0.113.10", 7443)
+DATABASE = "postgresql://suanmesh@db/suanmesh"
+
+
+def test_a_node_of_one_machine_can_take_in_others_once_its_services_share_a_database() -> None:
+    """Whoever began with one must not have to begin anew, nor get services that do not see each other's jobs."""
+    grown = facts_to_grow(ALONE, services=True, sql=DATABASE)
+
+    assert (grown.machines, grown.members, grown.sql) == ((ALONE.host,), {"etcd": ALONE.host}, DATABASE)
+    assert facts_to_grow(grown, services=True, sql="") == grown, "done again it changes nothing"
+    assert facts_to_grow(grown, services=True, sql=DATABASE) == grown
+    assert facts_to_grow(FOUNDED, services=True, sql="") == FOUNDED
+    in_files = facts_to_grow(ALONE, services=False, sql="")
+    assert (in_files.is_spread, in_files.sql) == (True, "")
+    assert facts_to_grow(in_files, services=True, sql=DATABASE) == grown
+    with pytest.raises(CannotChange, match="--sql postgresql://"):
+        facts_to_grow(in_files, services=True, sql="")
+
+
+@pytest.mark.parametrize(
+    ("facts", "sql", "why"),
+    [
+        (ALONE, "", "share a database"),
+        (ALONE, "sqlite:///x", "says where a database is"),
+        (checked_facts("pilot", "127.0.0.1", 7443), DATABASE, "this machine alone"),
+        (FOUNDED, "postgresql://elsewhere/x", "cannot change"),
+    ],
+)
+def test_what_cannot_grow_is_told_what_to_do(facts: NodeFacts, sql: str, why: str) -> None:
+    """A node that stands still half way is worse than one that is refused."""
+    with pytest.raises(CannotChange, match=why):
+        facts_to_grow(facts, services=True, sql=sql)

@@ -124,15 +124,21 @@ def join_machine(ctx: click.Context, bundle: Path, folder: Path | None) -> None:
 @click.argument("host")
 @click.option("--services/--no-services", default=True, show_default=True, help="Whether it runs every service.")
 @click.option("--etcd/--no-etcd", default=True, show_default=True, help="Whether it runs a member of etcd.")
+@click.option(
+    "--sql", default="", metavar="URL", help="Empty postgresql:// database to which stores in files are moved first."
+)
 @click.pass_context
-def add_machine(ctx: click.Context, folder: Path, host: str, services: bool, etcd: bool) -> None:
-    """Add the machine that is reached at HOST to the node in FOLDER, and make its bundle; done again, anew."""
+def add_machine(ctx: click.Context, folder: Path, host: str, services: bool, etcd: bool, sql: str) -> None:
+    """Add the machine that is reached at HOST to the node in FOLDER, and make its bundle; done again, anew.
+
+    A node that was founded for one machine is made one of several first, and stands still for some seconds.
+    """
     require_extra("server")
     if not services and not etcd:
         raise click.UsageError("a machine that runs neither the services nor etcd is none of the node's")
     from suanmesh_local import changing_machines
 
-    ctx.exit(changing_machines.add(folder, host, services=services, etcd=etcd))
+    ctx.exit(changing_machines.add(folder, host, services=services, etcd=etcd, sql=sql))
 
 
 @node.command("list-machines")

@@ -1311,6 +1311,60 @@ class MemberRemoveResponse(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class MemberUpdateRequest(message.Message):
+    """Has a member reached elsewhere."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    PEERURLS_FIELD_NUMBER: builtins.int
+    ID: builtins.int
+    """Its number."""
+    @builtins.property
+    def peerURLs(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Where other members will reach it."""
+
+    def __init__(
+        self,
+        *,
+        ID: builtins.int = ...,
+        peerURLs: abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["ID", b"ID", "peerURLs", b"peerURLs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class MemberUpdateResponse(message.Message):
+    """Answer to MemberUpdateRequest."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: builtins.int
+    MEMBERS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def header(self) -> ResponseHeader:
+        """Where and when."""
+
+    @builtins.property
+    def members(self) -> containers.RepeatedCompositeFieldContainer[Member]:
+        """All members."""
+
+    def __init__(
+        self,
+        *,
+        header: ResponseHeader | None = ...,
+        members: abc.Iterable[Member] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["header", b"header"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["header", b"header", "members", b"members"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class MemberPromoteRequest(message.Message):
     """Gives a member that follows a vote."""
 
