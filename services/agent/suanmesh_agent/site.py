@@ -120,15 +120,19 @@ def open_engine(settings: AgentSettings) -> SiteEngine:
     if settings.engine == "ray":
         ray = Ray(ray_access(settings), settings.site)
         return BatchedEngine(engine.layout, ray, settings.site, SystemClock(), gives_cards=gives_cards)
-    programs = Slurm(settings.slurm_conf, settings.slurm_programs, settings.slurm_partition, settings.slurm_options)
     return BatchedEngine(
         engine.layout,
-        programs,
+        slurm_of(settings),
         settings.site,
         SystemClock(),
         settle_s=settings.slurm_settle_s,
         gives_cards=gives_cards,
     )
+
+
+def slurm_of(settings: AgentSettings) -> Slurm:
+    """The site's Slurm, as this host reaches it."""
+    return Slurm(settings.slurm_conf, settings.slurm_programs, settings.slurm_partition, settings.slurm_options)
 
 
 def ray_access(settings: AgentSettings) -> RayAccess:

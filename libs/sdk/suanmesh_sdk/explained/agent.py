@@ -302,6 +302,42 @@ EXPLAINED: Final[dict[str, Explanation]] = {
         ),
         ("suan site join",),
     ),
+    "SLURM_ABSENT": Explanation(
+        "operator",
+        Text(
+            "The engine is Slurm, and `sbatch`, `squeue`, `scancel` or `sinfo` is not where the site looks for it.",
+            "引擎为 Slurm，而 `sbatch`、`squeue`、`scancel` 或 `sinfo` 不在站点查找之处。",
+        ),
+        Text(
+            "Install Slurm's programs on this host, or name their folders: `--set slurm_programs=FOLDER:FOLDER`.",
+            "在本机安装 Slurm 的客户端程序，或用 `--set slurm_programs=FOLDER:FOLDER` 指定其文件夹。",
+        ),
+        ("suan site join",),
+    ),
+    "SLURM_NODES_MISSING": Explanation(
+        "operator",
+        Text(
+            "The partition has no node, has another name, or all of its nodes are down or drained.",
+            "该分区没有节点、名称不同，或其节点均已宕机或排空。",
+        ),
+        Text(
+            "Look with `sinfo`; name another partition with `--set slurm_partition=`, or resume a node.",
+            "用 `sinfo` 查看；用 `--set slurm_partition=` 指定另一分区，或恢复一个节点。",
+        ),
+        ("suan site join",),
+    ),
+    "SLURM_UNREACHABLE": Explanation(
+        "operator",
+        Text(
+            "`sinfo` or `squeue` failed on this host: slurmctld or munge is not there, or slurm.conf is another's.",
+            "`sinfo` 或 `squeue` 在本机失败：slurmctld 或 munge 未运行，或 slurm.conf 属于另一集群。",
+        ),
+        Text(
+            "Type `sinfo` here until it answers; name the file with `--set slurm_conf=` where it is not the system's.",
+            "先使本机的 `sinfo` 有应答；配置文件不在系统位置时，用 `--set slurm_conf=` 指定。",
+        ),
+        ("suan site join",),
+    ),
     "UPLOADS_TOO_LARGE": Explanation(
         "caller",
         Text(

@@ -80,6 +80,12 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """FAILED_PRECONDITION: pods do not find the site's `folder` at the same path, or may not read or write it."""
     REASON_KUBERNETES_TASK_NOT_RUN: _Reason.ValueType  # 28
     """FAILED_PRECONDITION: a task that was tried did not run in a pod."""
+    REASON_SLURM_ABSENT: _Reason.ValueType  # 30
+    """FAILED_PRECONDITION: `program` of Slurm is not installed where the site looks for it."""
+    REASON_SLURM_UNREACHABLE: _Reason.ValueType  # 31
+    """UNAVAILABLE: Slurm does not answer."""
+    REASON_SLURM_NODES_MISSING: _Reason.ValueType  # 32
+    """FAILED_PRECONDITION: no node of `partition` takes jobs."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why an agent's data plane refused, or its host cannot be a site."""
@@ -142,3 +148,9 @@ REASON_KUBERNETES_FOLDER_UNSHARED: Reason.ValueType  # 27
 """FAILED_PRECONDITION: pods do not find the site's `folder` at the same path, or may not read or write it."""
 REASON_KUBERNETES_TASK_NOT_RUN: Reason.ValueType  # 28
 """FAILED_PRECONDITION: a task that was tried did not run in a pod."""
+REASON_SLURM_ABSENT: Reason.ValueType  # 30
+"""FAILED_PRECONDITION: `program` of Slurm is not installed where the site looks for it."""
+REASON_SLURM_UNREACHABLE: Reason.ValueType  # 31
+"""UNAVAILABLE: Slurm does not answer."""
+REASON_SLURM_NODES_MISSING: Reason.ValueType  # 32
+"""FAILED_PRECONDITION: no node of `partition` takes jobs."""

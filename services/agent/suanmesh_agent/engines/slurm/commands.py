@@ -48,6 +48,9 @@ def job_name(placement: str, batch: str) -> str:
     return f"suan-{placement}-{batch}"
 
 
+PROGRAMS = ("sbatch", "squeue", "scancel", "sinfo")
+
+
 @dataclass(frozen=True, slots=True)
 class Slurm:
     """`Scheduler`: Slurm as this host's programs reach it. A batch is a job array; its mark is the comment."""
@@ -66,6 +69,10 @@ class Slurm:
 
     def close(self) -> None:
         """Nothing is kept open."""
+
+    def missing(self) -> str:
+        """The first of Slurm's programs that is in none of the folders; empty where all are there."""
+        return next((each for each in PROGRAMS if not any(place.exists() for place in self._places(each))), "")
 
     async def submit(self, batch: Batch) -> str:
         """One array. What Slurm calls the job is not kept: it gives the same number to another after a crash."""
