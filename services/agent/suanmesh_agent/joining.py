@@ -24,6 +24,7 @@ from suanmesh_agent.engines.ray.asking import RaySilent
 from suanmesh_agent.engines.ray.refusing import refusal_of
 from suanmesh_agent.engines.ray.scheduler import Ray
 from suanmesh_agent.engines.slurm import preflight as slurm
+from suanmesh_agent.engines.slurm.commands import slurm_of
 from suanmesh_agent.enrolment import spend_token
 from suanmesh_agent.settings import AgentSettings
 from suanmesh_chassis import Listener
@@ -116,7 +117,7 @@ async def _engine_answers(settings: AgentSettings) -> None:
     if settings.engine == "ray":
         await _ray_answers(settings)
     if settings.engine == "slurm":
-        _tell("ok", "to Slurm", await slurm.require_ready(site_of.slurm_of(settings)))
+        _tell("ok", "to Slurm", await slurm.require_ready(slurm_of(settings)))
     if settings.engine == "kubernetes":
         _tell("ok", "to Kubernetes", await require_ready(settings))
 

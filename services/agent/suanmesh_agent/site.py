@@ -30,7 +30,7 @@ from suanmesh_agent.engines.process.sandbox import Sandbox, runtime_folders
 from suanmesh_agent.engines.process.users import ids_given_out
 from suanmesh_agent.engines.queued import QueuedTasks
 from suanmesh_agent.engines.ray.scheduler import Ray, RayAccess
-from suanmesh_agent.engines.slurm.commands import Slurm
+from suanmesh_agent.engines.slurm.commands import slurm_of
 from suanmesh_agent.following import Pauses
 from suanmesh_agent.health import Health
 from suanmesh_agent.inventory import Inventory, take_stock
@@ -128,11 +128,6 @@ def open_engine(settings: AgentSettings) -> SiteEngine:
         settle_s=settings.slurm_settle_s,
         gives_cards=gives_cards,
     )
-
-
-def slurm_of(settings: AgentSettings) -> Slurm:
-    """The site's Slurm, as this host reaches it."""
-    return Slurm(settings.slurm_conf, settings.slurm_programs, settings.slurm_partition, settings.slurm_options)
 
 
 def ray_access(settings: AgentSettings) -> RayAccess:

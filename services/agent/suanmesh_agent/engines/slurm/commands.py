@@ -20,6 +20,7 @@ from suanmesh_agent.engines.slurm.listing import (
     is_for_good,
     nodes_of,
 )
+from suanmesh_agent.settings import AgentSettings
 
 CALL_S_MAX = 30.0
 """Of a program that waits for slurmctld; what it was asked for may have been done all the same."""
@@ -126,6 +127,11 @@ class Slurm:
 
     def _places(self, program: str) -> Sequence[Path]:
         return [Path(folder, program) for folder in self.programs.split(":")]
+
+
+def slurm_of(settings: AgentSettings) -> Slurm:
+    """A site's Slurm, as this host reaches it."""
+    return Slurm(settings.slurm_conf, settings.slurm_programs, settings.slurm_partition, settings.slurm_options)
 
 
 class _Call:
