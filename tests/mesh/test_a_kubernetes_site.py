@@ -100,5 +100,6 @@ async def _take_away(cluster: StandIn, resource: str, *, evict: bool = False) ->
 
 
 def _runs(told: dict[str, dict[str, object]]) -> bool:
-    of_job, of_pod = told["status"].get("active") == 1, told["status"].get("phase") == "Running"
-    return (of_job or of_pod) and "deletionTimestamp" not in told["metadata"]
+    status = told.get("status", {})  # which a Job does not have before somebody has seen it
+    runs = status.get("active") == 1 or status.get("phase") == "Running"
+    return runs and "deletionTimestamp" not in told["metadata"]
