@@ -33,10 +33,10 @@ def slurm_cluster(cpus: int = CPUS, absent: int = 0, cards: Mapping[str, int] | 
 
 
 def slurm_engine(
-    cluster: LocalSlurm, folder: Path, runtimes: tuple[Path, ...], *, partition: str = ""
+    cluster: LocalSlurm, folder: Path, runtimes: tuple[Path, ...], *, partition: str = "", programs: str = "/usr/bin"
 ) -> BatchedEngine[Entry]:
     """An engine whose tasks are walled off, each with a user of its own, as on a host with root."""
     confined = Confined(UserRange(), runtimes) if os.geteuid() == 0 else None
     layout = Layout(folder.absolute(), (Path(runtimes[0]) / "bin",), None, None, confined)
-    slurm = Slurm(conf=str(cluster.conf), partition=partition)
+    slurm = Slurm(conf=str(cluster.conf), programs=programs, partition=partition)
     return BatchedEngine(layout, slurm, "test", SystemClock(), dev_folder=cluster.dev_folder)

@@ -44,6 +44,10 @@ class Site:
         key, words = TaskKey(self.placement, index), ("sh", "-c", command)
         return TaskSpec(key, words, cpu_milli=cpu_milli, devices=asks, max_duration_s=600, outputs=("out",))
 
+    def let_go(self, index: int) -> None:
+        """Have a task end that waits for it."""
+        (self.folder / self.placement / str(index) / "work" / "out" / "go").touch()
+
     async def says(self, index: int) -> str:
         """The first line that a task writes."""
         async with asyncio.timeout(120):
@@ -133,6 +137,74 @@ async def test_what_the_site_ends_is_not_the_jobs_failure(site: Site) -> None:
     assert running.failure == "SITE_STOPPED"
     assert running.usage.elapsed_us > 0
     assert (waiting.failure, waiting.start_time) == ("SITE_STOPPED", None)
+
+
+LIMITED = """#!/bin/sh
+# An sbatch of a site whose users may have two jobs handed in: that limit is in a database which no Slurm here has.
+for word in "$@"; do case $word in --array=0-*) more=${word#--array=0-};; esac; done
+if [ $(($(squeue -h -r | wc -l) + more + 1)) -gt 2 ]; then
+  echo 'sbatch: error: QOSMaxSubmitJobPerUserLimit' >&2
+  echo 'sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, ...)' >&2
+  exit 1
+fi
+exec /usr/bin/sbatch "$@"
+"""
+
+
+async def test_a_limit_on_jobs_handed_in_is_a_queue(site: Site, tmp_path: Path) -> None:
+    """A user of a site with a QOS would else lose the job to a limit that is gone an hour later."""
+    (tmp_path / "sbatch").write_text(LIMITED)
+    (tmp_path / "sbatch").chmod(0o755)
+    site.engine = slurm_engine(site.cluster, site.folder, RUNTIMES, programs=f"{tmp_path}:/usr/bin:/bin")
+    command = "echo run >> out/runs; until [ -e out/go ]; do sleep 0.1; done"
+    specs = [site.task(index, command) for index in range(4)]
+    assert await site.engine.submit(specs) == [None] * 4
+    waiting = await site.until(3, lambda look: look.waits_for.code == "QUEUE_LIMIT")
+    assert (waiting.state, waiting.waits_for.facts["said"]) == (TaskState.QUEUED, "QOSMaxSubmitJobPerUserLimit")
+    assert not site.engine.start_fault
+    for index in range(4):
+        await site.until(index, lambda look: look.state is TaskState.RUNNING)
+        site.let_go(index)
+    assert all(look.succeeded for look in await until_over(site.engine, [spec.key for spec in specs]))
+    for spec in specs:
+        (file,) = (each for each in site.engine.collect(spec.key, "out") if each.path == "runs")
+        assert file.size_bytes == len("run\n")
+
+
+async def test_a_time_that_the_partition_does_not_give_is_a_reason_to_wait(site: Site) -> None:
+    """It would wait for good, and its user must read for what."""
+    site.engine = slurm_engine(site.cluster, site.folder, RUNTIMES, partition="short")
+    await site.engine.submit([site.task(0, "true")])
+    waiting = await site.until(0, lambda look: look.waits_for.code == "QUEUE_LIMIT")
+    assert waiting.waits_for.facts["said"] == "PartitionTimeLimit"
+
+
+async def test_a_drained_node_is_taken_off_and_what_waits_says_so(site: Site) -> None:
+    """What is offered and cannot be had makes jobs wait that have a place elsewhere."""
+    (node,) = await site.engine.nodes()
+    site.cluster.call("scontrol", "update", f"NodeName={node.name}", "State=DRAIN", "Reason=fans")
+    try:
+        assert await site.engine.nodes() == []
+        await site.engine.submit([site.task(0, "true")])
+        await site.until(0, lambda look: look.waits_for.code == "QUEUE_NODES")
+    finally:
+        site.cluster.call("scontrol", "update", f"NodeName={node.name}", "State=RESUME")
+    assert (await site.until(0, lambda look: look.over)).succeeded
+    assert [each.name for each in await site.engine.nodes()] == [node.name]
+
+
+@pytest.mark.parametrize("act", ["requeue", "requeuehold"])
+async def test_what_slurm_puts_back_into_its_queue_runs_once(site: Site, act: str) -> None:
+    """An operator, or a job that goes first, may send a job back: its user pays for one run."""
+    await site.engine.submit([site.task(0, "echo run >> out/runs; until [ -e out/go ]; do sleep 0.1; done")])
+    await site.until(0, lambda look: look.state is TaskState.RUNNING)
+    for job in site.cluster.call("squeue", "-h", "-r", "-t", "RUNNING", "-o", "%A").split():
+        site.cluster.call("scontrol", act, job)
+    site.let_go(0)
+    over = await site.until(0, lambda look: look.over)
+    assert over.succeeded or over.failure == "SITE_STOPPED"
+    (file,) = (each for each in site.engine.collect(TaskKey(site.placement, 0), "out") if each.path == "runs")
+    assert file.size_bytes == len("run\n")
 
 
 async def test_what_slurm_will_never_take_is_said_at_once(site: Site) -> None:

@@ -59,9 +59,11 @@ KillWait=3
 MinJobAge=300
 MessageTimeout=10
 GresTypes=gpu
+MaxArraySize=16
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} {cards} State=UNKNOWN
 {absent}
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+PartitionName=short Nodes=ALL MaxTime=2 State=UP
 """
 
 

@@ -11,6 +11,7 @@ from suanmesh_agent.engines.slurm.listing import (
     Entry,
     devices_of,
     entries_of,
+    full_by,
     is_for_good,
     nodes_of,
     waits_for,
@@ -45,6 +46,23 @@ def test_of_the_queue_only_what_is_ours_is_read() -> None:
     assert (rest.element, rest.stopped) == (THE_REST, True)
     assert entry == Entry("7", 0, "PENDING", "Resources", "", ours)
     assert (entry.waits, entry.ended) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("said", "limit"),
+    [
+        (
+            "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Job violates accounting/QOS policy",
+            "AssocMaxSubmitJobLimit",
+        ),
+        ("sbatch: error: QOSGrpSubmitJobsLimit\nsbatch: error: ...", "QOSGrpSubmitJobsLimit"),
+        ("sbatch: error: QOSMaxCpuPerJobLimit\nsbatch: error: Job violates accounting/QOS policy", ""),
+        ("sbatch: error: Batch job submission failed: Invalid account", ""),
+    ],
+)
+def test_a_limit_on_jobs_handed_in_is_told_from_one_that_stays(said: str, limit: str) -> None:
+    """The one is over when other jobs are; the other is the same tomorrow, and the job has a place elsewhere."""
+    assert full_by(said) == limit
 
 
 @pytest.mark.parametrize(("nodes", "stopped"), [("", True), ("n1", False)])

@@ -10,9 +10,9 @@ written before the scheduler is asked, so that whoever comes back knows what to 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from itertools import groupby
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,8 @@ class Batches:
         self._folder = folder
         self._tasks = tasks
         self._words = (str(settle_s), "apart" if apart else "beside", str(dev_folder))
+        self.batch_max = BATCH_MAX
+        """Elements of one batch: less where the scheduler has said so."""
         self.prefix = f"suanmesh/{site}/"
         """What the marks of all begin with."""
 
@@ -55,13 +57,17 @@ class Batches:
         """Our own key of a batch."""
         return f"{self.prefix}{placement}/{batch}"
 
-    def make(self, wanted: Sequence[tuple[TaskKey, Needs]]) -> Iterator[Batch]:
-        """Write down that the tasks are handed over in batches, whether for the first time or again. Raises OSError."""
-        ordered = sorted(wanted, key=lambda each: (each[0].placement, str(each[1]), each[0]))
-        for (placement, needs), group in groupby(ordered, key=lambda each: (each[0].placement, each[1])):
-            keys = [key for key, _ in group]
-            for begin in range(0, len(keys), BATCH_MAX):
-                yield self._made(placement, needs, tuple(keys[begin : begin + BATCH_MAX]))
+    def make(self, wanted: Mapping[TaskKey, Needs], most: int) -> Batch:
+        """Write down that some of the tasks are handed over, whether for the first time or again. Raises OSError."""
+        ordered = sorted(wanted.items(), key=lambda each: (each[0].placement, str(each[1]), each[0]))
+        (placement, needs), group = next(groupby(ordered, key=lambda each: (each[0].placement, each[1])))
+        return self._made(placement, needs, tuple(key for key, _ in islice(group, most)))
+
+    def uncount(self, keys: Iterable[TaskKey]) -> None:
+        """They wait to be handed over, and have not been this time. Raises OSError."""
+        for key in keys:
+            if (handed := self.handed(key)) is not None:
+                write_facts(self._mark(key), asdict(replace(handed, times=handed.times - 1)))
 
     def handed(self, key: TaskKey) -> Handed | None:
         """Where a task was handed over last; None where it never was."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Generic
@@ -20,12 +20,21 @@ import structlog
 from suanmesh_agent.domain.cards import to_ask_for
 from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskSpec, TaskState
 from suanmesh_agent.engines.batched.batches import Batches, Handed
-from suanmesh_agent.engines.batched.port import THE_REST, Batch, E, Needs, Scheduler
+from suanmesh_agent.engines.batched.port import (
+    THE_REST,
+    Batch,
+    BatchTooLarge,
+    E,
+    Needs,
+    Scheduler,
+    SchedulerFull,
+)
 from suanmesh_agent.engines.process.layout import Layout
 from suanmesh_agent.engines.queued import Node, QueuedTasks, SchedulerSilent
 from suanmesh_agent.ports import TaskNotStarted
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.quantities import Device
+from suanmesh_kernel.reasons import StateReason
 
 log = structlog.get_logger()
 
@@ -102,21 +111,53 @@ class BatchedEngine(QueuedTasks, Generic[E]):
     async def _hand_over(self, wanted: Sequence[tuple[TaskKey, Needs]]) -> dict[TaskKey, TaskNotStarted]:
         """Hand tasks over; those that will never be taken are taken back, with why."""
         faults: dict[TaskKey, TaskNotStarted] = {}
-        keys = {key for key, _ in wanted}
+        left, keys, most = dict(wanted), {key for key, _ in wanted}, self._batches.batch_max
         self._handing |= keys
         try:
-            for batch in await asyncio.to_thread(lambda: list(self._batches.make(wanted))):
-                if said := await self._handed(batch):
-                    self.start_fault = said
-                    await asyncio.to_thread(self._batches.take_back, batch.keys)
-                    words = f"{self._scheduler.title} does not take it: {said}"
-                    faults |= {key: TaskNotStarted(words) for key in batch.keys}
+            while left:
+                batch = await asyncio.to_thread(self._batches.make, left, most)
+                most = len(batch.keys)
+                try:
+                    faults |= await self._taken(batch)
+                except BatchTooLarge:
+                    self._batches.batch_max = most = most // 2
+                except SchedulerFull as full:
+                    if most == 1:
+                        await self._wait_for_room(left, full)
+                        break
+                    most //= 2
+                else:
+                    most = self._batches.batch_max
+                    left = {key: needs for key, needs in left.items() if key not in batch.keys}
+                    continue
+                await asyncio.to_thread(self._batches.uncount, batch.keys)
         finally:
             self._handing -= keys
         return faults
 
+    async def _wait_for_room(self, wanted: Mapping[TaskKey, Needs], full: SchedulerFull) -> None:
+        """Write down that they are to be handed over once more is taken: that is a queue, and no failure."""
+        left = dict(wanted)
+        while left:
+            batch = await asyncio.to_thread(self._batches.make, left, self._batches.batch_max)
+            await asyncio.to_thread(self._batches.uncount, batch.keys)
+            for key in batch.keys:
+                del left[key]
+                self._waits_for[key] = StateReason("QUEUE_LIMIT", {"said": str(full)})
+                self._handed_at[key] = self._clock.monotonic()
+
+    async def _taken(self, batch: Batch) -> dict[TaskKey, TaskNotStarted]:
+        """Hand over a batch; where it will never be taken, why, and it is taken back."""
+        said = await self._handed(batch)
+        if not said:
+            return {}
+        self.start_fault = said
+        await asyncio.to_thread(self._batches.take_back, batch.keys)
+        words = f"{self._scheduler.title} does not take it: {said}"
+        return {key: TaskNotStarted(words) for key in batch.keys}
+
     async def _handed(self, batch: Batch) -> str:
-        """Why a batch will never be taken; empty where it has been, or nothing was said."""
+        """Why a batch will never be taken; empty where it has been, or nothing was said. As `Scheduler.submit`."""
         said = ""
         try:
             said = await self._scheduler.submit(batch)
@@ -182,7 +223,8 @@ class BatchedEngine(QueuedTasks, Generic[E]):
         if entry is not None and entry.stopped:
             await self._end_unstarted(key, "SITE_STOPPED")
             return False
-        log.warning("task handed over again", placement=f"placements/{key.placement}", item=key.name)
+        if handed.times:
+            log.warning("task handed over again", placement=f"placements/{key.placement}", item=key.name)
         if handed.times >= TIMES_MAX:
             trouble = await asyncio.to_thread(self._batches.trouble, key)
             self.start_fault = trouble or f"{self._scheduler.title} forgets what it is handed"

@@ -11,6 +11,15 @@ from suanmesh_agent.domain.tasks import TaskKey
 from suanmesh_agent.engines.queued import Node
 from suanmesh_kernel.reasons import StateReason
 
+
+class BatchTooLarge(Exception):
+    """The scheduler takes no batch of so many, and would take fewer."""
+
+
+class SchedulerFull(Exception):
+    """The scheduler takes no more before something has ended; says why, in its words."""
+
+
 THE_REST = -1
 """Element of an entry that stands for all of its batch that are not listed by themselves."""
 
@@ -82,7 +91,10 @@ class Scheduler(Protocol[E]):
         """What people call it."""
 
     async def submit(self, batch: Batch) -> str:
-        """Take a batch. Answers why it will never be taken, empty where it has been."""
+        """Take a batch. Answers why it will never be taken, empty where it has been.
+
+        Raises BatchTooLarge, SchedulerFull: nothing of it has been taken.
+        """
 
     async def listed(self, prefix: str) -> list[E]:
         """All whose mark begins so that wait or run; what has ended may be among them."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from suanmesh_agent.engines.batched.port import Batch, Needs
+from suanmesh_agent.engines.batched.port import Batch, BatchTooLarge, Needs, SchedulerFull
 from suanmesh_agent.engines.queued import Node, SchedulerSilent
 from suanmesh_agent.engines.slurm.listing import (
     NODE_FORMAT,
@@ -17,7 +17,9 @@ from suanmesh_agent.engines.slurm.listing import (
     UNTYPED,
     Entry,
     entries_of,
+    full_by,
     is_for_good,
+    is_too_long,
     nodes_of,
 )
 from suanmesh_agent.settings import AgentSettings
@@ -87,6 +89,10 @@ class Slurm:
             "--nodes=1", "--chdir=/", "--input=/dev/null", f"--output={batch.folder}/%a.out", "--open-mode=append",
             *options_of(batch.needs), *partition, *self.options, str(script),
         )  # fmt: skip
+        if status and is_too_long(trouble) and len(batch.keys) > 1:
+            raise BatchTooLarge
+        if status and (limit := full_by(trouble)):
+            raise SchedulerFull(limit)
         if status and not is_for_good(trouble):
             raise SchedulerSilent(trouble)
         return trouble if status else ""

@@ -141,3 +141,14 @@ def devices_of(gres: str) -> tuple[Device, ...]:
 def is_for_good(said: str) -> bool:
     """Whether what sbatch refused would be refused again; else it is tried again, since nothing may be lost."""
     return any(words in said for words in _FOR_GOOD)
+
+
+def is_too_long(said: str) -> bool:
+    """Whether sbatch refused an array for its length, which the site bounds by MaxArraySize."""
+    return "Invalid job array specification" in said
+
+
+def full_by(said: str) -> str:
+    """The limit on jobs handed in by which sbatch refused one; empty where it was none: it lasts until others end."""
+    found = re.search(r"(QOS|Assoc)\w*Submit\w*", said)
+    return found[0] if found else ""
