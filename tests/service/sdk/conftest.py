@@ -11,12 +11,14 @@ from typing import Any, cast
 
 import grpc
 import pytest
+from click.testing import CliRunner, Result
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from grpc import aio
 
+from suanmesh_cli.main import suan
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_sdk import Instance, Tls
 from suanmesh_sdk.status import DETAILS_KEY, status_of
@@ -213,3 +215,27 @@ class Book:
 @pytest.fixture
 def book() -> type[Book]:
     return Book
+
+
+@pytest.fixture
+async def oracle(serve: Any) -> Oracle:
+    """One server, which answers for all of a mesh."""
+    answering: Oracle = await serve()
+    return answering
+
+
+@pytest.fixture
+def environment(oracle: Oracle, tls: Tls) -> dict[str, str]:
+    """A context of `suan` from the environment alone."""
+    told = {"SUANMESH_GATEWAY": oracle.address, "SUANMESH_NODE": NODE, "SUANMESH_CONFIG": "/dev/null"}
+    return told | {"SUANMESH_CA": str(tls.ca), "SUANMESH_CERT": str(tls.cert), "SUANMESH_KEY": str(tls.key)}
+
+
+@pytest.fixture
+def run(environment: dict[str, str]) -> Callable[..., Awaitable[Result]]:
+    """What a command comes to that is typed there."""
+
+    async def invoke(*arguments: str) -> Result:
+        return await asyncio.to_thread(CliRunner().invoke, suan, list(arguments), obj=dict(environment))
+
+    return invoke

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 import json
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from suanmesh_cli.main import suan
 from tests.service.sdk.busy_answers import answers
 from tests.service.sdk.test_cli_screens import commands
 
@@ -19,16 +16,13 @@ LISTS = sorted(" ".join(path) for path in commands() if path[-1] == "list" and p
 
 
 @pytest.mark.parametrize("words", LISTS)
-async def test_every_column_sorts_every_form_alike(serve: Any, tls: Any, words: str) -> None:
+async def test_every_column_sorts_every_form_alike(oracle: Any, run: Any, words: str) -> None:
     """A script that was written after looking at the table would else take the first for the largest."""
-    oracle = await serve()
     oracle.answers |= answers()
-    environment = {"SUANMESH_GATEWAY": oracle.address, "SUANMESH_NODE": "demo", "SUANMESH_CONFIG": "/dev/null"}
-    environment |= {"SUANMESH_CA": str(tls.ca), "SUANMESH_CERT": str(tls.cert), "SUANMESH_KEY": str(tls.key)}
 
     async def shown(form: str, sort: str) -> str:
         arguments = [*words.split(), "-o", form, "--utc", *([f"--sort={sort}"] if sort else [])]
-        done = await asyncio.to_thread(CliRunner().invoke, suan, arguments, obj=environment)
+        done = await run(*arguments)
         assert done.exit_code == 0, (arguments, done.output)
         return done.stdout
 

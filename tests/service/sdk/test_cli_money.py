@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 import json
@@ -13,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from suanmesh.accounting.v1.account_pb2 import Account, Budget
 from suanmesh.accounting.v1.accounting_service_pb2 import (
@@ -36,7 +35,6 @@ from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest
 from suanmesh.transport.v1.dataset_pb2 import Dataset
 from suanmesh.transport.v1.transport_service_pb2 import GetDatasetRequest
 from suanmesh.type.v1.money_pb2 import METER_CPU_US, METER_TRANSFER_BYTES, Price
-from suanmesh_cli.main import suan
 
 Run = Callable[..., Awaitable[Result]]
 CHARGES = [
@@ -45,22 +43,6 @@ CHARGES = [
     for number in range(1, 8)
 ]  # fmt: skip
 TOTAL = sum(charge.amount_micros for charge in CHARGES)
-
-
-@pytest.fixture
-async def oracle(serve: Any) -> Any:
-    return await serve()
-
-
-@pytest.fixture
-def run(oracle: Any, tls: Any) -> Run:
-    environment = {"SUANMESH_GATEWAY": oracle.address, "SUANMESH_NODE": "demo", "SUANMESH_CONFIG": "/dev/null"}
-    environment |= {"SUANMESH_CA": str(tls.ca), "SUANMESH_CERT": str(tls.cert), "SUANMESH_KEY": str(tls.key)}
-
-    async def invoke(*arguments: str) -> Result:
-        return await asyncio.to_thread(CliRunner().invoke, suan, list(arguments), obj=environment)
-
-    return invoke
 
 
 def rows_of(done: Result) -> list[dict[str, str]]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from suanmesh.network_orchestrator.v1.link_pb2 import Link
 from suanmesh.network_orchestrator.v1.network_orchestrator_service_pb2 import (
@@ -29,28 +28,11 @@ from suanmesh.transport.v1.transport_service_pb2 import (
     CreateTransfersResponse,
     TransferResult,
 )
-from suanmesh_cli.main import suan
 from suanmesh_kernel.refusals import NotFound
 
 Run = Callable[..., Awaitable[Result]]
 PATH = Path(links=["links/ab"], latency_us=5000, available_bps=10**9, narrowest_link="links/ab")
 FULL = PathObstacle(kind=PathObstacle.KIND_BANDWIDTH, link="links/ab", available_bps=10**6)
-
-
-@pytest.fixture
-async def oracle(serve: Any) -> Any:
-    return await serve()
-
-
-@pytest.fixture
-def run(oracle: Any, tls: Any) -> Run:
-    environment = {"SUANMESH_GATEWAY": oracle.address, "SUANMESH_NODE": "demo", "SUANMESH_CONFIG": "/dev/null"}
-    environment |= {"SUANMESH_CA": str(tls.ca), "SUANMESH_CERT": str(tls.cert), "SUANMESH_KEY": str(tls.key)}
-
-    async def invoke(*arguments: str) -> Result:
-        return await asyncio.to_thread(CliRunner().invoke, suan, list(arguments), obj=environment)
-
-    return invoke
 
 
 async def test_a_link_is_declared_as_people_write_it(oracle: Any, run: Run) -> None:

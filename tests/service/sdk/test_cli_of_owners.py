@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from suanmesh.registry.v1.party_pb2 import Party
 from suanmesh.registry.v1.pool_pb2 import WORK_KIND_ARRAY, Pool
@@ -21,26 +19,9 @@ from suanmesh.registry.v1.registry_service_pb2 import (
 )
 from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.scheduler.v1.scheduler_service_pb2 import ListSitePlacementsResponse, SitePlacement
-from suanmesh_cli.main import suan
 from suanmesh_kernel.refusals import FailedPrecondition, NotFound
 
 Run = Callable[..., Awaitable[Result]]
-
-
-@pytest.fixture
-async def oracle(serve: Any) -> Any:
-    return await serve()
-
-
-@pytest.fixture
-def run(oracle: Any, tls: Any) -> Run:
-    environment = {"SUANMESH_GATEWAY": oracle.address, "SUANMESH_NODE": "demo", "SUANMESH_CONFIG": "/dev/null"}
-    environment |= {"SUANMESH_CA": str(tls.ca), "SUANMESH_CERT": str(tls.cert), "SUANMESH_KEY": str(tls.key)}
-
-    async def invoke(*arguments: str) -> Result:
-        return await asyncio.to_thread(CliRunner().invoke, suan, list(arguments), obj=environment)
-
-    return invoke
 
 
 async def test_a_drain_is_followed_until_nothing_is_left(oracle: Any, run: Run) -> None:

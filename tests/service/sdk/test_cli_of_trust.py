@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from suanmesh.registry.v1.registry_service_pb2 import SetNodeTrustRequest
 from suanmesh.type.v1.trust_pb2 import NodeTrust, TrustBundle
 from suanmesh_chassis.ca import NodeCa
 from suanmesh_chassis.trust import load_trust
-from suanmesh_cli.main import suan
 from suanmesh_kernel.clock import HandClock
 from suanmesh_sdk.values import timestamp
 
@@ -25,22 +24,15 @@ BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-async def oracle(serve: Any) -> Any:
+def oracle(oracle: Any) -> Any:
     """It believes itself and one other."""
-    oracle = await serve()
     oracle.answers["GetTrustBundle"] = TrustBundle(node="demo", nodes=[entry("demo"), entry("there")])
     return oracle
 
 
 @pytest.fixture
-def run(oracle: Any, tls: Any) -> Run:
-    environment = {"SUANMESH_GATEWAY": oracle.address, "SUANMESH_NODE": "demo", "SUANMESH_CONFIG": "/dev/null"}
-    environment |= {"SUANMESH_CA": str(tls.ca), "SUANMESH_CERT": str(tls.cert), "SUANMESH_KEY": str(tls.key)}
-
-    async def ran(*arguments: str) -> Result:
-        return await asyncio.to_thread(CliRunner().invoke, suan, ["trust", *arguments], obj=environment)
-
-    return ran
+def run(run: Run) -> Run:
+    return partial(run, "trust")
 
 
 def entry(node: str) -> NodeTrust:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -59,22 +58,6 @@ from suanmesh_sdk.status import status_of
 Run = Callable[..., Awaitable[Result]]
 
 JOB_FILE = "account: accounts/a\nask: {cpu_milli: 1000}\npackage: {variants: [{command: [python3]}]}\n"
-
-
-@pytest.fixture
-async def oracle(serve: Any) -> Any:
-    return await serve()
-
-
-@pytest.fixture
-def run(oracle: Any, tls: Any) -> Run:
-    environment = {"SUANMESH_GATEWAY": oracle.address, "SUANMESH_NODE": "demo", "SUANMESH_CONFIG": "/dev/null"}
-    environment |= {"SUANMESH_CA": str(tls.ca), "SUANMESH_CERT": str(tls.cert), "SUANMESH_KEY": str(tls.key)}
-
-    async def invoke(*arguments: str) -> Result:
-        return await asyncio.to_thread(CliRunner().invoke, suan, list(arguments), obj=environment)
-
-    return invoke
 
 
 async def test_a_table_and_its_data_say_the_same(oracle: Any, run: Run) -> None:

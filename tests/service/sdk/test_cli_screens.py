@@ -103,12 +103,11 @@ def commands(group: click.Group = suan, path: tuple[str, ...] = ()) -> Iterator[
 @pytest.mark.parametrize(("columns", "rows"), SIZES)
 @pytest.mark.parametrize(("lang", "encoding"), LOOKS)
 async def test_a_screen_shows_every_name_state_and_amount_whole(
-    serve: Any, tls: Any, columns: int, rows: int, lang: str, encoding: str
+    oracle: Any, environment: dict[str, str], columns: int, rows: int, lang: str, encoding: str
 ) -> None:
     """At 80 columns bills had lost their amounts and lists their states; on GBK there was a traceback."""
-    oracle = await serve()
     oracle.answers |= answers()
-    told = _environment(oracle, tls, lang, encoding)
+    told = _seen(environment, lang, encoding)
     raw = await asyncio.to_thread(on_a_terminal, columns, rows, told)
     shown = raw.replace(b"\r\n", b"\n").decode("utf-8" if encoding == "ascii" else encoding)
 
@@ -137,12 +136,11 @@ async def test_a_screen_shows_every_name_state_and_amount_whole(
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
-async def test_eighty_columns_have_room_for_what_is_asked(serve: Any, tls: Any, lang: str) -> None:
+async def test_eighty_columns_have_room_for_what_is_asked(oracle: Any, environment: dict[str, str], lang: str) -> None:
     """Lists had lost their states, bills their amounts and their total, and decisions what stood in the way."""
-    oracle = await serve()
     oracle.answers |= answers()
     asked = ["job list", "bill show --job digits", "pool search ''", "job explain digits"]
-    raw = await asyncio.to_thread(on_a_terminal, 80, 40, _environment(oracle, tls, lang, "utf-8"), asked)
+    raw = await asyncio.to_thread(on_a_terminal, 80, 40, _seen(environment, lang, "utf-8"), asked)
     _, *shown = raw.replace(b"\r\n", b"\n").decode().split("$ suan ")
     listed, bill, pools, explained = shown
     assert not re.search(r"\w…", "".join(shown))
@@ -158,9 +156,7 @@ async def test_eighty_columns_have_room_for_what_is_asked(serve: Any, tls: Any, 
     assert all(cell_len(line) <= 80 for line in "".join(shown).splitlines())
 
 
-def _environment(oracle: Any, tls: Any, lang: str, encoding: str) -> dict[str, str]:
-    told = {"SUANMESH_GATEWAY": oracle.address, "SUANMESH_NODE": "demo", "SUANMESH_CONFIG": "/dev/null"}
-    told |= {"SUANMESH_CA": str(tls.ca), "SUANMESH_CERT": str(tls.cert), "SUANMESH_KEY": str(tls.key)}
-    told |= {"SUANMESH_LANG": lang, "PYTHONIOENCODING": encoding, "TZ": "Asia/Shanghai", "NO_COLOR": "1"}
+def _seen(environment: dict[str, str], lang: str, encoding: str) -> dict[str, str]:
+    told = environment | {"SUANMESH_LANG": lang, "PYTHONIOENCODING": encoding, "TZ": "Asia/Shanghai", "NO_COLOR": "1"}
     told |= {"PATH": "/usr/bin:/bin", "TERM": "xterm", "GRPC_VERBOSITY": "NONE"}
     return told

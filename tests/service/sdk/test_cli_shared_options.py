@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from click.testing import CliRunner, Result
 
 from suanmesh.registry.v1.registry_service_pb2 import ListSitesResponse
@@ -34,26 +33,6 @@ from suanmesh_kernel.refusals import NotFound, Unavailable
 
 Run = Callable[..., Awaitable[Result]]
 SUAN = str(Path(sys.executable).parent / "suan")
-
-
-@pytest.fixture
-async def oracle(serve: Any) -> Any:
-    return await serve()
-
-
-@pytest.fixture
-def environment(oracle: Any, tls: Any) -> dict[str, str]:
-    """A context from the environment alone."""
-    told = {"SUANMESH_GATEWAY": oracle.address, "SUANMESH_NODE": "demo", "SUANMESH_CONFIG": "/dev/null"}
-    return told | {"SUANMESH_CA": str(tls.ca), "SUANMESH_CERT": str(tls.cert), "SUANMESH_KEY": str(tls.key)}
-
-
-@pytest.fixture
-def run(environment: dict[str, str]) -> Run:
-    async def invoke(*arguments: str) -> Result:
-        return await asyncio.to_thread(CliRunner().invoke, suan, list(arguments), obj=dict(environment))
-
-    return invoke
 
 
 def asked(oracle: Any, kind: Any, method: str) -> list[Any]:

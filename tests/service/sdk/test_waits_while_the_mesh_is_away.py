@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh.scheduler.v1.scheduler_service_pb2 import (
@@ -18,7 +18,6 @@ from suanmesh.scheduler.v1.scheduler_service_pb2 import (
     SubmitJobResult,
     SubmitJobsResponse,
 )
-from suanmesh_cli.main import suan
 from suanmesh_client import Client, contexts, reach
 from suanmesh_client.jobs import JobHandle, wait_all
 from suanmesh_kernel.refusals import NotFound, Unavailable
@@ -28,25 +27,6 @@ RUNNING = Job(name="jobs/x", state=Job.STATE_RUNNING)
 
 Run = Callable[..., Awaitable[Result]]
 Environment = dict[str, str]
-
-
-@pytest.fixture
-async def oracle(serve: Any) -> Any:
-    return await serve()
-
-
-@pytest.fixture
-def environment(oracle: Any, tls: Any) -> Environment:
-    told = {"SUANMESH_GATEWAY": oracle.address, "SUANMESH_NODE": "demo", "SUANMESH_CONFIG": "/dev/null"}
-    return told | {"SUANMESH_CA": str(tls.ca), "SUANMESH_CERT": str(tls.cert), "SUANMESH_KEY": str(tls.key)}
-
-
-@pytest.fixture
-def run(environment: Environment) -> Run:
-    async def invoke(*arguments: str) -> Result:
-        return await asyncio.to_thread(CliRunner().invoke, suan, list(arguments), obj=dict(environment))
-
-    return invoke
 
 
 @pytest.fixture(params=["frozen", "dead"])
