@@ -20,6 +20,7 @@ from suanmesh.network_orchestrator.v1.network_orchestrator_service_pb2 import (
     PathResult,
 )
 from suanmesh.network_orchestrator.v1.reservation_pb2 import Path, Reservation
+from suanmesh.registry.v1.party_pb2 import Party
 from suanmesh.registry.v1.registry_service_pb2 import ListSitesResponse
 from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.transport.v1.transfer_pb2 import Transfer
@@ -40,6 +41,7 @@ async def test_a_link_is_declared_as_people_write_it(oracle: Any, run: Run) -> N
     oracle.answers["GetLink"] = NotFound("LINK_UNKNOWN", "no")
     oracle.answers["DeclareLinks"] = DeclareLinksResponse(links=[Link(name="links/ab")])
     oracle.answers["GetSite"] = Site(name="sites/a")
+    oracle.answers["GetParty"] = Party(name="parties/backbone")
     done = await run(
         "link", "declare", "ab", "--from", "a", "--to", "exchanges/x", "--capacity", "10Gbit/s", "--latency", "5ms",
         "--price", "0.02/GB", "--owner", "backbone",
@@ -86,6 +88,15 @@ async def test_a_link_to_a_site_that_has_not_joined_is_declared_and_said(oracle:
     assert declared.exit_code == 0
     assert "sites/nosuch has not joined" in declared.stderr
     assert "exchanges/x has not" not in declared.stderr
+
+
+async def test_a_link_of_a_party_that_is_not_there_is_not_declared(oracle: Any, run: Run) -> None:
+    """What it earns would go to an account that nobody has, until somebody takes that name."""
+    oracle.answers["GetLink"] = Link(name="links/ab")
+    oracle.answers["GetParty"] = NotFound("PARTY_UNKNOWN", "no")
+    refused = await run("link", "declare", "ab", "--owner", "nosuch")
+    assert (refused.exit_code, "PARTY_UNKNOWN" in refused.stderr) == (3, True)
+    assert "DeclareLinks" not in [method for method, _ in oracle.asked]
 
 
 async def test_a_link_that_is_not_there_is_not_said_to_be_removed(oracle: Any, run: Run) -> None:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from suanmesh.accounting.v1.accounting_service_pb2 import ListHoldsRequest, ListPostingsRequest, ListUsageRequest
+from suanmesh.accounting.v1.accounting_service_pb2 import (
+    GetAccountRequest,
+    ListHoldsRequest,
+    ListPostingsRequest,
+    ListUsageRequest,
+)
 from suanmesh.accounting.v1.usage_pb2 import Hold, StoredUsage, UsageRecord
+from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest
 from suanmesh_cli import output, units, values
 from suanmesh_cli.layout import Column
 from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.names import Name
 from suanmesh_cli.session import Session, full_name, listed, listing
 from suanmesh_cli.values import Cell
+
+if TYPE_CHECKING:
+    from suanmesh_sdk import Mesh
 
 Told = tuple[UsageRecord, StoredUsage]
 
@@ -79,6 +89,8 @@ async def list_usage(session: Session, job: str) -> None:
     request = ListUsageRequest(job=full_name("jobs", job) if job else "")
     async with session.mesh() as mesh:
         found = await listed(session, mesh.accounting.ListUsage, request, "usage")
+        if job and not found:
+            await mesh.scheduler.GetJob(GetJobRequest(name=request.job), timeout=session.timeout_s)
     told = [(UsageRecord.FromString(stored.record), stored) for stored in found]
     output.show_list(session.view, "usage", told, USAGE_COLUMNS, name=_reference, data=_data)
 
@@ -96,6 +108,7 @@ async def list_postings(session: Session, account_name: str) -> None:
     request = ListPostingsRequest(account=full_name("accounts", account_name) if account_name else "")
     async with session.mesh() as mesh:
         found = await listed(session, mesh.accounting.ListPostings, request, "postings")
+        await _require_known(session, mesh, request.account, found)
     output.show_list(session.view, "postings", found, POSTING_COLUMNS, name=lambda each: str(each.entry))
 
 
@@ -112,7 +125,14 @@ async def list_holds(session: Session, account_name: str) -> None:
     request = ListHoldsRequest(account=full_name("accounts", account_name) if account_name else "")
     async with session.mesh() as mesh:
         found = await listed(session, mesh.accounting.ListHolds, request, "holds")
+        await _require_known(session, mesh, request.account, found)
     output.show_list(session.view, "holds", found, HOLD_COLUMNS)
+
+
+async def _require_known(session: Session, mesh: Mesh, account: str, found: Sequence[object]) -> None:
+    """Raises NotFound where there are none because there is no such account."""
+    if account and not found:
+        await mesh.accounting.GetAccount(GetAccountRequest(name=account), timeout=session.timeout_s)
 
 
 def _data(told: Told) -> dict[str, Any]:

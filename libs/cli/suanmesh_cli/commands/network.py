@@ -17,7 +17,7 @@ from suanmesh.network_orchestrator.v1.network_orchestrator_service_pb2 import (
     RemoveLinkRequest,
 )
 from suanmesh.network_orchestrator.v1.reservation_pb2 import Reservation
-from suanmesh.registry.v1.registry_service_pb2 import GetSiteRequest, ListSitesRequest
+from suanmesh.registry.v1.registry_service_pb2 import GetPartyRequest, GetSiteRequest, ListSitesRequest
 from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh_cli import output, units, values
 from suanmesh_cli.commands.money import price_given
@@ -124,6 +124,9 @@ async def declare_link(session: Session, name: str, **given: Any) -> None:
                 raise Misuse(Text(said, f"{name} 不存在；新链路须给出 --from 和 --to。")) from None
             found = Link(name=name)
             setattr(found, "class", Link.CLASS_INTER)
+        if given["owner"]:  # what it earns would go to an account that is nobody's
+            owner = GetPartyRequest(name=full_name("parties", given["owner"]))
+            await mesh.registry.GetParty(owner, timeout=session.timeout_s)
         _change(found, given)
         request = DeclareLinksRequest(links=[found])
         answer = await mesh.network_orchestrator.DeclareLinks(request, timeout=session.timeout_s)
