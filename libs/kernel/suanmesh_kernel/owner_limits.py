@@ -16,6 +16,8 @@ from suanmesh_kernel.reasons import NO_REASON, StateReason
 DAY_MIN = 24 * 60
 WEEK_MIN = 7 * DAY_MIN
 SHARE_MILLI_MAX = 1000
+OFFSET_MIN_MAX = 14 * 60
+"""No zone is farther from UTC."""
 
 
 class WorkKind(StrEnum):
@@ -112,20 +114,21 @@ def kinds_of(*, tasks: int, devices: bool, inputs: bool) -> frozenset[WorkKind]:
 
 
 def windows_of(text: str) -> tuple[WeekWindow, ...]:
-    """Windows as people write them: `mon-fri 18:00-08:00, sat-sun 0:00-24:00`, in UTC.
+    """Windows as people write them: `mon-fri 18:00-08:00, sat-sun 0:00-24:00 +08:00`; in UTC where no offset is given.
 
     One that ends no later than it begins ends on the next day. Raises ValueError.
     """
     made: list[WeekWindow] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
-        days, _, hours = part.partition(" ")
-        start, _, end = hours.strip().partition("-")
-        start_min, end_min = _minute(start), _minute(end)
-        if end_min <= start_min:
-            end_min += DAY_MIN
-        made += [WeekWindow(day * DAY_MIN + start_min, day * DAY_MIN + end_min) for day in _days(days)]
-    if not all(window.is_valid for window in made):
-        raise ValueError(f"{text!r}: a window begins before 24:00")
+        days, _, rest = part.partition(" ")
+        hours, _, zone = rest.strip().partition(" ")
+        start, _, end = hours.partition("-")
+        start_min, end_min, ahead_min = _minute(start), _minute(end), _offset(zone.strip())
+        if start_min == DAY_MIN:
+            raise ValueError(f"{text!r}: a window begins before 24:00")
+        length_min = end_min - start_min if end_min > start_min else end_min + DAY_MIN - start_min
+        begins = ((day * DAY_MIN + start_min - ahead_min) % WEEK_MIN for day in _days(days))
+        made += [WeekWindow(begin, begin + length_min) for begin in begins]
     return tuple(made)
 
 
@@ -148,6 +151,18 @@ def _minute(text: str) -> int:
     if at > DAY_MIN:
         raise ValueError(f"{text!r} is past 24:00")
     return at
+
+
+def _offset(text: str) -> int:
+    """Minutes by which a zone is ahead of UTC, of `+08:00` or nothing."""
+    if not text:
+        return 0
+    if text[0] not in "+-":
+        raise ValueError(f"{text!r} is not an offset from UTC such as +08:00")
+    minutes = _minute(text[1:])
+    if minutes > OFFSET_MIN_MAX:
+        raise ValueError(f"{text!r} is past 14:00")
+    return minutes if text[0] == "+" else -minutes
 
 
 def _cards(capacity: Capacity) -> int:

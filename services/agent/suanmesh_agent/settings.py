@@ -30,7 +30,7 @@ class Devices(tuple[Device, ...]):
 
 
 class Hours(tuple[WeekWindow, ...]):
-    """Parts of a week, from text such as `mon-fri 18:00-08:00`, in UTC."""
+    """Parts of a week, from text such as `mon-fri 18:00-08:00 +08:00`; in UTC without an offset."""
 
     def __new__(cls, text: str = "") -> Hours:
         """Read the text. Raises ValueError."""
@@ -99,7 +99,8 @@ class AgentSettings:
     """Parties whose work is taken, separated by commas, such as `acme,beta`; empty for all. The site's own party is
     bound by none of these limits."""
     hours: Hours = field(default_factory=Hours)
-    """When work of others is taken, such as `mon-fri 18:00-08:00, sat-sun 0:00-24:00`, in UTC; empty for always."""
+    """When work of others is taken, such as `mon-fri 18:00-08:00 +08:00, sat 0:00-24:00`; in UTC without an offset,
+    empty for always."""
     refuse_kinds: Kinds = field(default_factory=Kinds)
     """Kinds of work of others that are not taken, separated by commas: array, devices, data, and uploads for what they
     bring."""

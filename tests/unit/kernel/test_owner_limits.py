@@ -20,6 +20,10 @@ from suanmesh_kernel.owner_limits import (
 )
 from suanmesh_kernel.quantities import Capacity, Device
 
+HOURS_THAT_ARE_NONE = (
+    "mon", "mon 8-9", "monday 8:00-9:00", "mon 8:00", "mon 25:00-26:00", "mon 8:60-9:00",
+    "mon 8:00-9:00 CST", "mon 8:00-9:00 +8", "mon 8:00-9:00 +15:00", "mon 8:00-9:00 +08:00 x", "mon 24:00-9:00",
+)  # fmt: skip
 MONDAY = datetime(2026, 1, 5, tzinfo=UTC)
 windows = st.builds(
     lambda start, length: WeekWindow(start, start + length), st.integers(0, WEEK_MIN - 1), st.integers(1, WEEK_MIN)
@@ -57,11 +61,26 @@ def test_hours_are_read_as_people_mean_them(text: str, taken: list[str], not_tak
     assert [each for each in not_taken if limits.opens(at(each)) is None] == []
 
 
-@pytest.mark.parametrize("text", ["mon", "mon 8-9", "monday 8:00-9:00", "mon 8:00", "mon 25:00-26:00", "mon 8:60-9:00"])
+@pytest.mark.parametrize("text", HOURS_THAT_ARE_NONE)
 def test_hours_that_mean_nothing_are_refused(text: str) -> None:
     """An agent that starts with hours it did not understand is open at all of them."""
-    with pytest.raises(ValueError, match=r"is not|past"):
+    with pytest.raises(ValueError, match=r"is not|past|before"):
         windows_of(text)
+
+
+@given(
+    st.sampled_from(["mon-fri 18:00-08:00", "sun 22:30-22:30", "sat-mon 0:00-24:00", "wed 9:15-17:45"]),
+    st.integers(-14 * 60, 14 * 60),
+    moments,
+)
+def test_hours_of_a_zone_are_the_same_hours_on_its_clocks(text: str, ahead_min: int, now: datetime) -> None:
+    """Who means the nights of Shanghai and must reckon them in UTC, over the end of a week, opens on a working day."""
+    zone = f"{'-' if ahead_min < 0 else '+'}{abs(ahead_min) // 60:02d}:{abs(ahead_min) % 60:02d}"
+    local, there = OwnerLimits(hours=windows_of(text)), OwnerLimits(hours=windows_of(f"{text} {zone}"))
+    on_its_clocks = now + timedelta(minutes=ahead_min)
+    opens = local.opens(on_its_clocks)
+    assert there.opens(now) == (opens and opens - timedelta(minutes=ahead_min))
+    assert all(window.is_valid for window in there.hours)
 
 
 def test_only_what_is_refused_is_refused() -> None:
