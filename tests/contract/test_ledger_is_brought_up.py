@@ -42,8 +42,8 @@ from suanmesh_accounting.wire import measured_from
 from suanmesh_chassis.signing import verify
 from suanmesh_store.soundness import StoreCorrupt
 
-FIRST, THIRD, FOURTH, FIFTH, SEVENTH, EIGHTH = (
-    (Path(__file__).parent / f"ledger_of_version_{number}.sql").read_text() for number in (1, 3, 4, 5, 7, 8)
+FIRST, THIRD, FOURTH, FIFTH, SEVENTH, EIGHTH, NINTH = (
+    (Path(__file__).parent / f"ledger_of_version_{number}.sql").read_text() for number in (1, 3, 4, 5, 7, 8, 9)
 )
 """As SQLite tells of them; what makes the second is done to the first on the way."""
 SITE_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32))).public_key().public_bytes_raw()
@@ -125,7 +125,7 @@ async def test_usage_goes_on_in_an_old_ledger(url: str) -> None:
     await ledger.close()
 
 
-@pytest.mark.parametrize("old", [THIRD, FOURTH, FIFTH, SEVENTH, EIGHTH], ids=["3", "4", "5", "7", "8"])
+@pytest.mark.parametrize("old", [THIRD, FOURTH, FIFTH, SEVENTH, EIGHTH, NINTH], ids=["3", "4", "5", "7", "8", "9"])
 async def test_what_was_charged_before_is_summed_with_the_rest(url: str, old: str) -> None:
     """The report of a year in which the program was brought up to date must have both halves of it."""
     keep(url, old)
@@ -144,7 +144,9 @@ async def test_what_was_charged_before_is_summed_with_the_rest(url: str, old: st
     await ledger.close()
 
 
-@pytest.mark.parametrize("old", [FIRST, THIRD, FOURTH, FIFTH, SEVENTH, EIGHTH], ids=["1", "3", "4", "5", "7", "8"])
+@pytest.mark.parametrize(
+    "old", [FIRST, THIRD, FOURTH, FIFTH, SEVENTH, EIGHTH, NINTH], ids=["1", "3", "4", "5", "7", "8", "9"]
+)
 async def test_an_old_ledger_becomes_like_a_new_one(urls: tuple[str, str], old: str) -> None:
     """A table or index that only new ledgers have is missed at night, by one customer."""
     keep(urls[0], old)

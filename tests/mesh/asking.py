@@ -248,6 +248,8 @@ ROWS: dict[str, Row] = {
     "CreditAccount": lambda w, who: accounting.CreditAccountRequest(name="accounts/demo", amount_micros=1),
     "CloseAccount": lambda w, who: accounting.CloseAccountRequest(name="accounts/operator-funding-cny"),
     "SetBudget": lambda w, who: accounting.SetBudgetRequest(name=f"accounts/{world.CONSUMER}"),
+    "SetPartyBudget": lambda w, who: accounting.SetPartyBudgetRequest(party="parties/demo", currency="CNY"),
+    "ListPartyBudgets": lambda w, who: accounting.ListPartyBudgetsRequest(),
     "PublishPriceBook": lambda w, who: accounting.PublishPriceBookRequest(
         price_book_id="made",
         price_book=price_book_pb2.PriceBook(

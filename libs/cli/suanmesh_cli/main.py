@@ -36,7 +36,7 @@ COMMANDS = {
     "account": ("suanmesh_cli.commands.money:account", "Accounts: open, credit, close."),
     "price": ("suanmesh_cli.commands.money:price", "Prices: in force, and before."),
     "bill": ("suanmesh_cli.commands.bills:bill", "What an account owes, line by line or summed."),
-    "budget": ("suanmesh_cli.commands.bills:budget", "What accounts have left, and until when it lasts."),
+    "budget": ("suanmesh_cli.commands.budgets:budget", "What accounts have left, and until when it lasts."),
     "usage": ("suanmesh_cli.commands.books:usage", "What sites have measured and signed."),
     "hold": ("suanmesh_cli.commands.books:hold", "Money promised to placements."),
     "posting": ("suanmesh_cli.commands.books:posting", "Every side of every entry of the ledger."),

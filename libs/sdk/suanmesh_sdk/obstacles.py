@@ -193,6 +193,24 @@ OBSTACLES: Final[dict[str, ObstacleText]] = {
             ),
         ),
     ),
+    "PARTY_BUDGET": ObstacleText(
+        Text(
+            "What the party may spend in this calendar month over all its accounts does not cover the cost.",
+            "参与方全部账户本自然月合计可花费的金额不足以支付费用。",
+        ),
+        Text(
+            "Wait for the next month, or raise the budget: `suan budget set --party`.",
+            "等待下一月，或提高预算：`suan budget set --party`。",
+        ),
+        (
+            Text(
+                "it may cost {needed} micros, of this month's budget of {budget} micros {currency} {resource} has "
+                "{available} left over all its accounts: {missing} missing, until {renews}",
+                "最多可能花费 {needed} 微元，{resource} 全部账户本月合计预算 {budget} 微元（{currency}）"
+                "尚余 {available}，差 {missing}，{renews} 进入下一月",
+            ),
+        ),
+    ),
     "SITE_NOT_ALIVE": ObstacleText(
         Text("The site's agent is not heard of.", "没有站点代理的消息。"),
         Text(

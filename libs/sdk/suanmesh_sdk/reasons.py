@@ -151,6 +151,7 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "ACCOUNT_EXISTS": "此账户名已被占用",
         "PRICE_UNKNOWN": "没有此价目，或资源池没有价格",
         "BUDGET_EXHAUSTED": "该账户本月可花费的金额不足，自 `renew_time` 起进入下一月",
+        "PARTY_BUDGET_EXHAUSTED": "该参与方全部账户本月合计可花费的金额不足，自 `renew_time` 起进入下一月",
         "BALANCE_INSUFFICIENT": "余额减去预留后不足以支付",
         "HOLD_LAPSED": "预留所系的调度轮次已结束，或预留已被归还",
         "USAGE_SIGNATURE_INVALID": "用量记录的签名与站点登记的密钥不符",

@@ -32,16 +32,22 @@ class AccountingReads:
         self._quote_valid = timedelta(seconds=settings.quote_valid_s)
 
     async def GetAccount(self, request: pb.GetAccountRequest, call: Call) -> account_pb2.Account:
-        account = await self._ledger.page(q.AccountNamed(request.name))
+        account, party_budget = await self._ledger.page(q.BoundedAccount(request.name))
         if _own_party(call) not in ("", account.party):
             raise NotFound("ACCOUNT_UNKNOWN", f"no account {request.name}", name=request.name)
-        return wire.account_to(account)
+        return wire.account_to(account, party_budget)
 
     async def ListAccounts(self, request: pb.ListAccountsRequest, call: Call) -> pb.ListAccountsResponse:
         cut = q.cut_of(request.page_size, request.page_token, f"{call.method} {call.party}")
-        page = await self._ledger.page(q.Accounts(cut, _own_party(call)))
-        accounts = [wire.account_to(account) for account in page.items]
+        page = await self._ledger.page(q.BoundedAccounts(cut, _own_party(call)))
+        accounts = [wire.account_to(account, party_budget) for account, party_budget in page.items]
         return pb.ListAccountsResponse(accounts=accounts, next_page_token=page.next_page_token)
+
+    async def ListPartyBudgets(self, request: pb.ListPartyBudgetsRequest, call: Call) -> pb.ListPartyBudgetsResponse:
+        cut = q.cut_of(request.page_size, request.page_token, f"{call.method} {call.party}")
+        page = await self._ledger.page(q.PartyBudgets(cut, _own_party(call)))
+        budgets = [wire.party_budget_to(budget) for budget in page.items]
+        return pb.ListPartyBudgetsResponse(budgets=budgets, next_page_token=page.next_page_token)
 
     async def ListPriceBooks(self, request: pb.ListPriceBooksRequest, call: Call) -> pb.ListPriceBooksResponse:
         scope = f"{call.method} {request.all_versions} {request.price_book}"

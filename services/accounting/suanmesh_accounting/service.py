@@ -24,7 +24,7 @@ from suanmesh_chassis import Call
 from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.identifiers import sortable_id
 from suanmesh_kernel.names import checked_id, checked_name
-from suanmesh_kernel.refusals import InvalidArgument, Refusal
+from suanmesh_kernel.refusals import InvalidArgument, NotFound, Refusal
 from suanmesh_sdk.status import status_of
 from suanmesh_store import AlreadyAnswered, Answered, IdempotencyKey
 
@@ -81,6 +81,15 @@ class AccountingService(AccountingReads):
         amount_micros, hard = wire.budget_from(request)
         command = c.SetBudget(request.name, party, amount_micros, hard, self._now_us())
         return await self._once(call, command, wire.account_to)
+
+    async def SetPartyBudget(self, request: pb.SetPartyBudgetRequest, call: Call) -> account_pb2.PartyBudget:
+        party = checked_name(request.party, "parties", field="party")
+        if not call.is_("operator") and party != call.party:
+            raise NotFound("ACCOUNT_UNKNOWN", f"no account of {party}", name=party)
+        currency = wire.checked_currency(request.currency, "currency")
+        amount_micros, hard = wire.budget_from(request)
+        command = c.SetPartyBudget(party, currency, amount_micros, hard, self._now_us())
+        return await self._once(call, command, wire.party_budget_to)
 
     async def PublishPriceBook(self, request: pb.PublishPriceBookRequest, call: Call) -> price_book_pb2.PriceBook:
         book = price_book_pb2.PriceBook()

@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from suanmesh.accounting.v1 import account_pb2, accounting_service_pb2, price_book_pb2, usage_pb2
 from suanmesh.type.v1 import money_pb2, signed_pb2
 from suanmesh_accounting.domain.commands import Measured
-from suanmesh_accounting.domain.ledger import NO_BUDGET, Account, AccountKind, Hold, Posted
+from suanmesh_accounting.domain.ledger import NO_BUDGET, Account, AccountKind, Hold, PartyBudget, Posted
 from suanmesh_accounting.domain.prices import Book, LinkTariff, MeterPrice, RatedLine, Reading
 from suanmesh_accounting.domain.queries import MeterUsage, ProvedUsage
 from suanmesh_kernel.money import Price, is_currency
@@ -58,7 +58,9 @@ def month_at(us: int) -> int:
     return month_of(moment(us))
 
 
-def budget_from(request: accounting_service_pb2.SetBudgetRequest) -> tuple[int, bool]:
+def budget_from(
+    request: accounting_service_pb2.SetBudgetRequest | accounting_service_pb2.SetPartyBudgetRequest,
+) -> tuple[int, bool]:
     """What is asked for as a budget, and whether it is hard. Raises InvalidArgument (`FIELD_INVALID`)."""
     if not request.HasField("budget"):
         return NO_BUDGET, False
@@ -74,17 +76,38 @@ def budget_to(account: Account) -> account_pb2.Budget | None:
     """The budget of an account; None where it has none."""
     if account.budget_micros == NO_BUDGET:
         return None
-    kind = account_pb2.Budget.ENFORCEMENT_HARD if account.budget_hard else account_pb2.Budget.ENFORCEMENT_SOFT
     return account_pb2.Budget(
         amount_micros=account.budget_micros,
-        enforcement=kind,
+        enforcement=_enforcement(hard=account.budget_hard),
         month=account.month,
         spent_micros=account.month_spent_micros,
+        held_micros=account.held_micros,
     )
 
 
-def account_to(account: Account) -> account_pb2.Account:
-    """An account as its message."""
+def party_budget_to(budget: PartyBudget) -> account_pb2.PartyBudget:
+    """The budget of a party as its message."""
+    return account_pb2.PartyBudget(party=budget.party, currency=budget.currency, budget=_of_party(budget))
+
+
+def _of_party(budget: PartyBudget | None) -> account_pb2.Budget | None:
+    if budget is None or budget.amount_micros == NO_BUDGET:
+        return None
+    return account_pb2.Budget(
+        amount_micros=budget.amount_micros,
+        enforcement=_enforcement(hard=budget.hard),
+        month=budget.month,
+        spent_micros=budget.spent_micros,
+        held_micros=budget.held_micros,
+    )
+
+
+def _enforcement(*, hard: bool) -> account_pb2.Budget.Enforcement.ValueType:
+    return account_pb2.Budget.ENFORCEMENT_HARD if hard else account_pb2.Budget.ENFORCEMENT_SOFT
+
+
+def account_to(account: Account, party_budget: PartyBudget | None = None) -> account_pb2.Account:
+    """An account as its message, with the budget of its party."""
     return account_pb2.Account(
         name=account.name,
         party=account.party,
@@ -95,6 +118,7 @@ def account_to(account: Account) -> account_pb2.Account:
         create_time=timestamp(account.create_us),
         close_time=timestamp(account.close_us) if account.close_us else None,
         budget=budget_to(account),
+        party_budget=_of_party(party_budget),
     )
 
 

@@ -11,11 +11,12 @@ from suanmesh.network_orchestrator.v1 import link_pb2
 from suanmesh.scheduler.v1 import decision_pb2, job_pb2
 from suanmesh.transport.v1 import dataset_pb2
 from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.months import begin_of, month_of, next_month
 from suanmesh_kernel.refusals import NotFound, Refusal
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.circuits import Circuits
 from suanmesh_scheduler.domain.round import Turn
-from suanmesh_scheduler.domain.values import JobSpec, Need, Offer, Pool, Quote, Situation
+from suanmesh_scheduler.domain.values import JobSpec, MonthBudget, Need, Offer, PartyBudget, Pool, Quote, Situation
 from suanmesh_scheduler.fleet import FleetReader
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Peers
@@ -122,12 +123,13 @@ def _situation(spec: JobSpec, job: job_pb2.Job, own: _Own, world: _World) -> Sit
         account = found(own.accounts[job.account])
         priced = {offer.name: world.quotes.get((offer.price_book, readings)) for offer in _offers(world.pools)}
         payable = {name: quote for name, quote in priced.items() if quote and quote.currency == account.currency}
-        free_micros, month = wire.free_of(account, world.now)
+        free_micros, month = _free_of(account, world.now)
         world.situations[alike] = Situation(
             pools=world.pools,
             now=world.now,
             free_micros=free_micros,
             month=month,
+            party_budget=_party_budget_of(account, world.now),
             paths=world.ways.inputs(spec),
             quotes={name: Quote(quote.amount_micros) for name, quote in payable.items()},
             held_micros=account.held_micros,
@@ -136,6 +138,30 @@ def _situation(spec: JobSpec, job: job_pb2.Job, own: _Own, world: _World) -> Sit
         )
     spent_micros = found(own.spent[job.account, job.name]) if job.attempt else 0
     return replace(world.situations[alike], spent_micros=spent_micros)
+
+
+def _free_of(account: account_pb2.Account, now: datetime) -> tuple[int, MonthBudget | None]:
+    """What an account has for new holds, and its budget where that leaves less than the balance."""
+    free = account.balance_micros - account.held_micros
+    if not account.HasField("budget") or account.budget.enforcement == account_pb2.Budget.ENFORCEMENT_SOFT:
+        return free, None
+    left, renews = _left_of(account.budget, account.held_micros, now)
+    return (free, None) if left >= free else (left, MonthBudget(account.budget.amount_micros, renews))
+
+
+def _party_budget_of(account: account_pb2.Account, now: datetime) -> PartyBudget | None:
+    """The hard budget of an account's party; None where it has none."""
+    budget = account.party_budget
+    if not account.HasField("party_budget") or budget.enforcement == account_pb2.Budget.ENFORCEMENT_SOFT:
+        return None
+    left, renews = _left_of(budget, budget.held_micros, now)
+    return PartyBudget(account.party, account.currency, budget.amount_micros, left, renews)
+
+
+def _left_of(budget: account_pb2.Budget, held_micros: int, now: datetime) -> tuple[int, datetime]:
+    month = max(month_of(now), budget.month)
+    spent = budget.spent_micros if budget.month == month else 0
+    return budget.amount_micros - spent - held_micros, begin_of(next_month(month))
 
 
 def _offers(pools: Iterable[Pool]) -> Iterator[Offer]:

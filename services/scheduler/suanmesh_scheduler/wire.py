@@ -8,14 +8,12 @@ from datetime import UTC, datetime
 
 from google.protobuf.message import Message
 
-from suanmesh.accounting.v1 import account_pb2
 from suanmesh.network_orchestrator.v1 import reservation_pb2
 from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2, reason_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_kernel import pages
 from suanmesh_kernel.cards import DeviceAsk
 from suanmesh_kernel.filter_fields import Value
-from suanmesh_kernel.months import begin_of, month_of, next_month
 from suanmesh_kernel.quantities import total
 from suanmesh_kernel.reasons import NO_REASON, StateReason
 from suanmesh_scheduler.bounding import PAYLOAD_BYTES_MAX, bound_job, bound_placement
@@ -30,7 +28,6 @@ from suanmesh_scheduler.domain.values import (
     Ask,
     Candidate,
     JobSpec,
-    MonthBudget,
     Need,
     Obstacle,
     Path,
@@ -160,19 +157,6 @@ def deadline_of(job: job_pb2.Job) -> datetime | None:
     """By when the job is to have ended."""
     limits = job.constraints
     return limits.deadline.ToDatetime(UTC) if limits.HasField("deadline") else None
-
-
-def free_of(account: account_pb2.Account, now: datetime) -> tuple[int, MonthBudget | None]:
-    """What an account has for new holds, and its budget where that leaves less than the balance."""
-    free = account.balance_micros - account.held_micros
-    budget, month = account.budget, max(month_of(now), account.budget.month)
-    if not account.HasField("budget") or budget.enforcement == account_pb2.Budget.ENFORCEMENT_SOFT:
-        return free, None
-    spent = budget.spent_micros if budget.month == month else 0
-    left = budget.amount_micros - spent - account.held_micros
-    if left >= free:
-        return free, None
-    return left, MonthBudget(budget.amount_micros, begin_of(next_month(month)))
 
 
 def missed_deadline(job: job_pb2.Job, now: datetime) -> datetime | None:

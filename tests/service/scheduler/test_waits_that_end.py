@@ -68,6 +68,20 @@ async def test_a_job_beyond_the_budget_of_the_month_waits_for_the_next_one(sched
     await scheduler.placed()
 
 
+async def test_a_job_beyond_the_budget_of_its_party_waits_for_the_next_month(scheduler: Any) -> None:
+    """A party that spreads its work over accounts would spend in each of them what was meant for all."""
+    budget = scheduler.peers.accounts["accounts/a"].party_budget
+    budget.amount_micros, budget.month, budget.spent_micros, budget.held_micros = 4_000_000, 202601, 3_000_000, 10**6
+    await scheduler.submit(allow_sites=["sites/near"])
+    waits = await scheduler.until_job(Job.STATE_PENDING, "jobs/j", "NO_PLACE")
+    assert not waits.state_reason.causes
+    counted = {each.code for each in (await scheduler.decision()).obstacle_counts}
+    assert ObstacleCode.OBSTACLE_CODE_PARTY_BUDGET in counted
+    budget.held_micros = 0
+    scheduler.clock.advance(31 * 86_400)
+    await scheduler.placed()
+
+
 async def test_what_can_never_run_says_so(scheduler: Any) -> None:
     """A user would wait for room that no host has, beside one who waits for room that will be free in an hour."""
     await scheduler.submit("busy", cpu_milli=4000, allow_sites=["sites/near"])

@@ -14,17 +14,19 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from suanmesh.accounting.v1.account_pb2 import Account, Budget
+from suanmesh.accounting.v1.account_pb2 import Account, Budget, PartyBudget
 from suanmesh.accounting.v1.accounting_service_pb2 import (
     ChargeSum,
     CloseAccountRequest,
     CreateAccountRequest,
     GetBillRequest,
     ListAccountsResponse,
+    ListPartyBudgetsResponse,
     ListPriceBooksRequest,
     ListPriceBooksResponse,
     PublishPriceBookRequest,
     SetBudgetRequest,
+    SetPartyBudgetRequest,
     SummarizeChargesRequest,
     SummarizeChargesResponse,
 )
@@ -262,6 +264,48 @@ async def test_a_budget_of_the_month_is_set_and_shown(oracle: Any, run: Run) -> 
         "1500000", "1000000", "HARD",
     ]  # fmt: skip
     assert "1.000000" in (await run("budget", "list", "-o", "wide")).stdout
+
+
+async def test_a_budget_of_a_party_is_set_shown_and_said_to_last(oracle: Any, run: Run) -> None:
+    """A sum over accounts that leaves one out, or is set in another currency, is no bound at all."""
+    month = Budget(
+        amount_micros=10_000_000, enforcement=Budget.ENFORCEMENT_HARD, month=209912, spent_micros=400_000,
+        held_micros=600_000,
+    )  # fmt: skip
+    bound = PartyBudget(party="parties/a", currency="CNY", budget=month)
+    names = ("one", "two", "closed")
+    accounts = [Account(name=f"accounts/{each}", party="parties/a", currency="CNY") for each in names]
+    accounts[2].close_time.FromSeconds(1)
+    strangers = [
+        Account(name="accounts/b", party="parties/b", currency="USD"),
+        Account(name="accounts/c", party="parties/b"),
+    ]
+    oracle.answers |= {
+        "SetPartyBudget": bound,
+        "ListAccounts": ListAccountsResponse(accounts=accounts + strangers),
+        "ListPartyBudgets": ListPartyBudgetsResponse(budgets=[bound]),
+        "SummarizeCharges": SummarizeChargesResponse(total_micros=700_000),
+    }
+    shown = await run("budget", "set", "a", "10", "--party")
+    assert (shown.exit_code, "9.000000 CNY" in shown.stdout) == (0, True)
+    assert (await run("budget", "set", "parties/a", "2", "--soft", "--currency", "USD")).exit_code == 0
+    assert (await run("budget", "rm", "a", "--party")).exit_code == 0
+    asked = [SetPartyBudgetRequest.FromString(body) for method, body in oracle.asked if method == "SetPartyBudget"]
+    assert [(each.party, each.currency, each.HasField("budget"), each.budget.amount_micros) for each in asked] == [
+        ("parties/a", "CNY", True, 10_000_000), ("parties/a", "USD", True, 2_000_000), ("parties/a", "CNY", False, 0),
+    ]  # fmt: skip
+    ambiguous = await run("budget", "set", "b", "10", "--party")
+    assert (ambiguous.exit_code, "--currency" in ambiguous.stderr) == (5, True)
+    assert (await run("budget", "rm", "nobody", "--party")).exit_code == 3
+    [row] = json.loads((await run("budget", "list", "--party", "-o", "json")).stdout)["budgets"]
+    told = ("month_budget_micros", "month_left_micros", "month_spent_micros", "held_micros", "spent_a_day_micros")
+    assert [row[each] for each in told] == ["10000000", "9000000", "400000", "600000", "300000"]
+    lasts = datetime.fromisoformat(row["lasts_until"]) - datetime.now(UTC)
+    assert timedelta(days=29, hours=23) < lasts <= timedelta(days=30)
+    oracle.answers["SummarizeCharges"] = SummarizeChargesResponse()
+    [row] = json.loads((await run("budget", "list", "--party", "-o", "json")).stdout)["budgets"]
+    assert row["lasts_until"] == row["renew_time"] == "2100-01-01T00:00:00Z"
+    assert (await run("budget", "list", "--party", "-o", "name")).stdout == "parties/a\n"
 
 
 async def test_a_price_is_set_without_losing_the_others(oracle: Any, run: Run) -> None:

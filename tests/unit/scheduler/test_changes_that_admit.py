@@ -25,6 +25,7 @@ from suanmesh_scheduler.domain.values import (
     Obstacle,
     Offer,
     Opening,
+    PartyBudget,
     Path,
     Pool,
     Quote,
@@ -88,6 +89,11 @@ def applied(job: JobSpec, now: Situation, change: AdmittingChange) -> tuple[JobS
         case ["accounts/a", "budget", "amount_micros"]:
             assert now.month is not None
             return job, replace(now, free_micros=now.free_micros + int(after) - now.month.amount_micros)
+        case ["parties/p", "budget", "amount_micros"]:
+            budget = now.party_budget
+            assert budget is not None
+            left = budget.left_micros + int(after) - budget.amount_micros
+            return job, replace(now, party_budget=replace(budget, amount_micros=int(after), left_micros=left))
         case ["accounts/a", "balance_micros"]:
             return job, replace(now, free_micros=int(after) - now.held_micros)
     raise AssertionError(change.field)
@@ -116,6 +122,10 @@ CASES: dict[str, tuple[JobSpec, Situation, str, str]] = {
     "budget of the month": (
         JOB, replace(situation(pool(), free_micros=30), month=MonthBudget(200, NOW)), "MONTH_BUDGET",
         "accounts/a.budget.amount_micros",
+    ),
+    "budget of the party": (
+        JOB, replace(situation(pool()), party_budget=PartyBudget("parties/p", "CNY", 200, 30, NOW)), "PARTY_BUDGET",
+        "parties/p.budget.amount_micros",
     ),
     "duration": (replace(JOB, max_duration_s=9000), situation(pool()), "DURATION", "max_duration_s"),
     "deadline": (

@@ -31,6 +31,7 @@ from suanmesh_scheduler.domain.values import (
     Obstacle,
     Offer,
     OwnersTerms,
+    PartyBudget,
     Path,
     Pool,
     Quote,
@@ -120,6 +121,10 @@ CASES: dict[str, tuple[JobSpec, Situation, str, str]] = {
     "budget of the month": (
         JOB, replace(SITUATION, free_micros=30, month=MonthBudget(200, NOW)),
         "MONTH_BUDGET", "budget of 0.000200 accounts/a has 0.000030 left: 0.000070 missing",
+    ),
+    "budget of the party": (
+        JOB, replace(SITUATION, party_budget=PartyBudget("parties/p", "CNY", 200, 30, NOW)),
+        "PARTY_BUDGET", "budget of 200 micros CNY parties/p has 30 left over all its accounts: 70 missing",
     ),
     "not heard": (JOB, there(alive=False), "SITE_NOT_ALIVE", "sites/a"),
     "not active": (JOB, there(active=False), "POOL_PHASE", NAME),

@@ -28,6 +28,7 @@ from suanmesh_scheduler.domain.values import (
     JobSpec,
     Need,
     Offer,
+    PartyBudget,
     Path,
     Pool,
     Quote,
@@ -45,7 +46,9 @@ def a_world(seed: int) -> list[Turn]:
     rng = Random(seed)
     pools = tuple(_pool(rng, number) for number in range(rng.randint(1, 6)))
     classes = [_job(rng) for _ in range(rng.randint(1, 4))]
-    situations = {job: _situation(rng, job, pools) for job in classes}
+    left = rng.choice([None, 6, 30, 10**9])
+    budget = None if left is None else PartyBudget("parties/p", "CNY", 10**9, left, NOW)
+    situations = {job: replace(_situation(rng, job, pools), party_budget=budget) for job in classes}
     return [Turn(job, situations[job]) for job in (rng.choice(classes) for _ in range(rng.randint(1, 12)))]
 
 
@@ -132,6 +135,8 @@ class Books:
             paths={pair: self._way(way, turn.job.min_bandwidth_bps) for pair, way in now.paths.items()},
             free_micros=now.free_micros - paid,
             held_micros=now.held_micros + paid,
+            party_budget=now.party_budget
+            and replace(now.party_budget, left_micros=now.party_budget.left_micros - self.paid.total()),
         )
 
     def _left(self, pool: Pool) -> Pool:

@@ -1,20 +1,18 @@
-"""`suan bill`: what an account owes, line by line or summed, and `suan budget`: how long its money lasts."""
+"""`suan bill`: what an account owes, line by line or summed."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, timedelta
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from suanmesh.accounting.v1.account_pb2 import Account, Budget
 from suanmesh.accounting.v1.accounting_service_pb2 import (
     GetBillRequest,
     ListAccountsRequest,
-    SetBudgetRequest,
     SummarizeChargesRequest,
     SummarizeChargesResponse,
 )
@@ -22,14 +20,13 @@ from suanmesh.accounting.v1.usage_pb2 import Bill
 from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest
 from suanmesh.transport.v1.transport_service_pb2 import GetDatasetRequest
 from suanmesh_cli import output, periods, tables, values
-from suanmesh_cli.commands.money import REPEAT, micros, print_account
 from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.names import Name
 from suanmesh_cli.render import bill as rendering
 from suanmesh_cli.render import sums
-from suanmesh_cli.session import ITEMS_MAX, Session, command, full_name, listed, listing
+from suanmesh_cli.session import ITEMS_MAX, Session, full_name, listed, listing
 from suanmesh_cli.texts import refusal
-from suanmesh_cli.usage import Duration, Misuse
+from suanmesh_cli.usage import Misuse
 from suanmesh_kernel.clock import SystemClock
 from suanmesh_kernel.refusals import FailedPrecondition, NotFound
 from suanmesh_kernel.texts import Text
@@ -106,62 +103,6 @@ async def show_bill(session: Session, account_name: str, job_name: str, start: s
         output.show_list(session.view, "charges", owed.charges, columns, footer=footer)
     else:
         output.show_one(session.view, owed, list, zeros=True)
-
-
-@click.group(cls=Verbs)
-def budget() -> None:
-    """Budgets: what accounts have left, and until when it lasts."""
-
-
-@budget.command("list")
-@click.option("--over", "over_s", type=Duration(), default="7d", show_default=True, help="Time the rate is taken over.")
-@listing
-async def list_budgets(session: Session, over_s: float) -> None:
-    """List what each account has, what of it is held, and until when the rest lasts at the rate of late."""
-    now = SystemClock().now()
-    since = periods.moment((now - timedelta(seconds=over_s)).isoformat(), now, UTC)
-    async with session.mesh() as mesh:
-        found = await listed(session, mesh.accounting.ListAccounts, ListAccountsRequest(), "accounts")
-        paying = [each for each in found if each.kind == Account.KIND_CONSUMER and not each.HasField("close_time")]
-        turns = asyncio.Semaphore(CALLS_AT_A_TIME)
-
-        async def spent(account: Account) -> int:
-            request = SummarizeChargesRequest(account=account.name, group_by=GROUPS["meter"], start_time=since)
-            async with turns:
-                answer = await mesh.accounting.SummarizeCharges(request, timeout=session.timeout_s)
-            return int(answer.total_micros)
-
-        spending = await asyncio.gather(*map(spent, paying))
-    rows = [sums.budget(each, used, over_s, now) for each, used in zip(paying, spending, strict=True)]
-    output.show_list(session.view, "budgets", rows, sums.BUDGET_COLUMNS, name=lambda row: str(row["account"]))
-
-
-@budget.command("set")
-@click.argument("name", type=Name("accounts"))
-@click.argument("amount")
-@click.option("--soft", is_flag=True, help="Only tell: jobs are placed beyond it.")
-@click.option("--request-id", default="", help=REPEAT)
-@command
-async def set_budget(session: Session, name: str, amount: str, soft: bool, request_id: str) -> None:
-    """Let the account NAME spend at most AMOUNT in a calendar month (UTC); jobs beyond it wait for the next one."""
-    kind = Budget.ENFORCEMENT_SOFT if soft else Budget.ENFORCEMENT_HARD
-    bound = Budget(amount_micros=micros(amount), enforcement=kind)
-    await _set_budget(session, SetBudgetRequest(name=full_name("accounts", name), budget=bound, request_id=request_id))
-
-
-@budget.command("rm")
-@click.argument("name", type=Name("accounts"))
-@click.option("--request-id", default="", help=REPEAT)
-@command
-async def remove_budget(session: Session, name: str, request_id: str) -> None:
-    """Let the account NAME spend what it has, in any month."""
-    await _set_budget(session, SetBudgetRequest(name=full_name("accounts", name), request_id=request_id))
-
-
-async def _set_budget(session: Session, request: SetBudgetRequest) -> None:
-    async with session.mesh() as mesh:
-        account = await mesh.accounting.SetBudget(request, timeout=session.timeout_s)
-    print_account(session, account)
 
 
 async def _all_charges(session: Session, mesh: Mesh, request: GetBillRequest) -> Bill:

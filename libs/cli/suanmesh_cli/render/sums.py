@@ -1,23 +1,19 @@
-"""Sums of charges, and how long money lasts, as rows of plain values."""
+"""Sums of charges as rows of plain values."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, NamedTuple
 
-from suanmesh.accounting.v1.account_pb2 import Account, Budget
 from suanmesh.accounting.v1.accounting_service_pb2 import ChargeSum, SummarizeChargesResponse
 from suanmesh_cli import units, values
 from suanmesh_cli.layout import Column
 from suanmesh_cli.output import View
 from suanmesh_cli.values import Cell
-from suanmesh_kernel.months import month_of
 
 Row = dict[str, Any]
 """What is printed as data as it is; amounts are texts of 10^-6, as in JSON of the contracts."""
-YEARS_MAX = 100
-"""What lasts longer lasts for ever."""
 
 
 class Shown(NamedTuple):
@@ -111,62 +107,5 @@ def head(view: View, shown: Shown) -> str:
     return f"{shown.account}  {shown.answer.charges} " + ("charges" if view.lang == "en" else "行")
 
 
-def budget(account: Account, spent_micros: int, over_s: float, now: datetime) -> Row:
-    """What an account has left, and until when it lasts at the rate at which it was spent."""
-    left = account.balance_micros - account.held_micros
-    a_day = spent_micros * 86_400 / over_s
-    days = max(0, left) / a_day if a_day > 0 else None
-    lasts = days is not None and days < YEARS_MAX * 365
-    return {
-        "account": account.name,
-        "currency": account.currency,
-        "balance_micros": str(account.balance_micros),
-        "held_micros": str(account.held_micros),
-        "left_micros": str(left),
-        "spent_micros": str(spent_micros),
-        "spent_a_day_micros": str(round(a_day)),
-        **_month(account, now),
-        "lasts_until": _text(now + timedelta(days=days)) if days is not None and lasts else "",
-    }
-
-
-def _month(account: Account, now: datetime) -> Row:
-    """Its budget of the month, what is left of that, and how strict it is; empty where it has none."""
-    if not account.HasField("budget"):
-        return {"month_budget_micros": "", "month_left_micros": "", "month_enforcement": ""}
-    spent = account.budget.spent_micros if account.budget.month >= month_of(now) else 0
-    soft = account.budget.enforcement == Budget.ENFORCEMENT_SOFT
-    return {
-        "month_budget_micros": str(account.budget.amount_micros),
-        "month_left_micros": str(account.budget.amount_micros - spent - account.held_micros),
-        "month_enforcement": "SOFT" if soft else "HARD",
-    }
-
-
-def _micros(field: str) -> Any:
-    def shown(each: Row) -> Cell:
-        currency = each["currency"] if field == "left_micros" else ""
-        return values.money(int(each[field]), currency) if each[field] else ""
-
-    return shown
-
-
-BUDGET_COLUMNS = (
-    Column("ACCOUNT", lambda each: each["account"]),
-    Column("BALANCE", _micros("balance_micros"), rank=2),
-    Column("HELD", _micros("held_micros"), rank=2),
-    Column("LEFT", _micros("left_micros")),
-    Column("SPENT", _micros("spent_micros"), rank=3),
-    Column("MONTH LEFT", _micros("month_left_micros"), rank=3),
-    Column("MONTH BUDGET", _micros("month_budget_micros"), rank=3),
-    Column("A DAY", _micros("spent_a_day_micros"), rank=1),
-    Column("LASTS UNTIL", lambda each: values.stamp(each["lasts_until"])),
-)
-
-
 def _order(text: str) -> int:
     return values.stamp(text).ToNanoseconds()
-
-
-def _text(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
-from suanmesh_accounting.domain.ledger import Account, AccountKind, Hold, HoldState, Move
+from suanmesh_accounting.domain.ledger import Account, AccountKind, Hold, HoldState, Move, PartyBudget
 from suanmesh_accounting.domain.prices import Reading
 from suanmesh_accounting.domain.quarantine import Room
 from suanmesh_kernel.refusals import Refusal
@@ -78,6 +78,20 @@ class SetBudget(Command[Account]):
 
 
 @dataclass(frozen=True, slots=True)
+class SetPartyBudget(Command[PartyBudget]):
+    """Set what a party may spend in a month over all its accounts of a currency, NO_BUDGET for as much as they have.
+
+    Refused with NotFound (`ACCOUNT_UNKNOWN`) where it has no account in the currency.
+    """
+
+    party: str
+    currency: str
+    amount_micros: int
+    hard: bool
+    now_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class PublishBook(Command[int]):
     """Put the next version of a price book into force; gives its number. `document` is a PriceBook.
 
@@ -95,7 +109,7 @@ class PlaceHold(Command[Hold]):
     One that was given back before its commit is made anew. Refused with FailedPrecondition (`HOLD_LAPSED`) for one that
     was committed: its placement is over, and what it was charged counts against what it held. Else with NotFound
     (`ACCOUNT_UNKNOWN`, `PRICE_UNKNOWN`), FailedPrecondition (`CURRENCY_MISMATCH`) and ResourceExhausted
-    (`BALANCE_INSUFFICIENT`, `BUDGET_EXHAUSTED`).
+    (`BALANCE_INSUFFICIENT`, `BUDGET_EXHAUSTED`, `PARTY_BUDGET_EXHAUSTED`).
     """
 
     name: str

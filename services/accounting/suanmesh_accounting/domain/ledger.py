@@ -12,7 +12,7 @@ from suanmesh_kernel.months import begin_of, next_month
 from suanmesh_kernel.refusals import FailedPrecondition, ResourceExhausted
 
 NO_BUDGET = -1
-"""The budget of an account that has none."""
+"""The budget of an account or a party that has none."""
 
 
 class AccountKind(StrEnum):
@@ -135,6 +135,33 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class PartyBudget:
+    """What a party may spend in a month over all its accounts of a currency, and what of that is spent and held."""
+
+    party: str
+    currency: str
+    amount_micros: int
+    hard: bool
+    """Whether a hold that would go beyond it is refused."""
+    month: int = 0
+    """The month that `spent_micros` is of, as 202611; 0 before the first charge."""
+    spent_micros: int = 0
+    """What all its accounts were charged in it, also those that are closed."""
+    held_micros: int = 0
+    """What the standing holds on all its accounts promise."""
+
+    @property
+    def bounded(self) -> bool:
+        """Whether it refuses what would go beyond it."""
+        return self.amount_micros != NO_BUDGET and self.hard
+
+    def left_in(self, month: int) -> int:
+        """What a new hold may promise in a month; charges that come late count in the month that goes on."""
+        spent = self.spent_micros if month <= self.month else 0
+        return self.amount_micros - spent - self.held_micros
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
     """Money promised to a placement, and how much of it has been charged; `ask` is the HoldAsk that it answers."""
 
@@ -200,21 +227,34 @@ def require_budget(account: Account, amount_micros: int, month: int) -> None:
 
     Raises ResourceExhausted (`BUDGET_EXHAUSTED`) with `missing_micros` and when another month begins.
     """
-    if not account.bounded:
-        return
-    left = account.budget_micros - account.spent_in(month) - account.held_micros
+    if account.bounded:
+        left = account.budget_micros - account.spent_in(month) - account.held_micros
+        going_on = max(month, account.month)
+        _require_left("BUDGET_EXHAUSTED", account.name, account.currency, left, amount_micros, going_on)
+
+
+def require_party_budget(budget: PartyBudget, amount_micros: int, month: int) -> None:
+    """Refuse a hold that would go beyond what the party may spend in a month over all its accounts.
+
+    Raises ResourceExhausted (`PARTY_BUDGET_EXHAUSTED`) with `missing_micros` and when another month begins.
+    """
+    if budget.bounded:
+        left, going_on = budget.left_in(month), max(month, budget.month)
+        _require_left("PARTY_BUDGET_EXHAUSTED", budget.party, budget.currency, left, amount_micros, going_on)
+
+
+def _require_left(reason: str, name: str, currency: str, left: int, amount_micros: int, month: int) -> None:
     missing = amount_micros - left
     if missing > 0:
-        renews = begin_of(next_month(max(month, account.month)))
         raise ResourceExhausted(
-            "BUDGET_EXHAUSTED",
-            f"{account.name} may spend {left} micros {account.currency} more in this month, {missing} short",
-            name=account.name,
+            reason,
+            f"{name} may spend {left} micros {currency} more in this month, {missing} short",
+            name=name,
             missing_micros=missing,
             available_micros=left,
             needed_micros=amount_micros,
-            currency=account.currency,
-            renew_time=renews.isoformat().replace("+00:00", "Z"),
+            currency=currency,
+            renew_time=begin_of(next_month(month)).isoformat().replace("+00:00", "Z"),
         )
 
 

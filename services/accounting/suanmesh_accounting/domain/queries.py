@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from suanmesh_accounting.domain.commands import LedgerIdentity, Request
-from suanmesh_accounting.domain.ledger import Account, AccountKind, Finals, Hold, HoldState, Posted
+from suanmesh_accounting.domain.ledger import Account, AccountKind, Finals, Hold, HoldState, PartyBudget, Posted
 from suanmesh_kernel import pages
 
 DAY_US = 86_400_000_000
@@ -57,6 +57,29 @@ class AccountNamed(Query[Account]):
 @dataclass(frozen=True, slots=True)
 class Accounts(Query[Page[Account]]):
     """Accounts by name; an empty party means all."""
+
+    cut: Cut
+    party: str
+
+
+@dataclass(frozen=True, slots=True)
+class BoundedAccounts(Query[Page[tuple[Account, PartyBudget | None]]]):
+    """`Accounts`, each with the budget that its party has over all its accounts of the currency."""
+
+    cut: Cut
+    party: str
+
+
+@dataclass(frozen=True, slots=True)
+class BoundedAccount(Query[tuple[Account, PartyBudget | None]]):
+    """One account with the budget that its party has over all its accounts. Raises NotFound (`ACCOUNT_UNKNOWN`)."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartyBudgets(Query[Page[PartyBudget]]):
+    """Budgets of parties by party and currency; an empty party means all."""
 
     cut: Cut
     party: str

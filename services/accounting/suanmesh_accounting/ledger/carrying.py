@@ -12,6 +12,7 @@ from suanmesh_accounting.domain import commands as c
 from suanmesh_accounting.domain.prices import Book
 from suanmesh_accounting.domain.queries import OwnIdentity
 from suanmesh_accounting.ledger import tables as t
+from suanmesh_accounting.ledger.budgets import set_budget, set_party_budget
 from suanmesh_accounting.ledger.hold_charges import work_of
 from suanmesh_accounting.ledger.paying import (
     close_account,
@@ -20,7 +21,6 @@ from suanmesh_accounting.ledger.paying import (
     open_account,
     place_hold,
     publish_book,
-    set_budget,
 )
 from suanmesh_accounting.ledger.rating import expire_usage, record_usage
 from suanmesh_accounting.ledger.reading import answered
@@ -91,6 +91,7 @@ _ACTS: dict[type, Callable[[Session, Any], Any]] = {
     c.CreditAccount: credit_account,
     c.CloseAccount: close_account,
     c.SetBudget: set_budget,
+    c.SetPartyBudget: set_party_budget,
     c.PublishBook: publish_book,
     c.PlaceHold: place_hold,
     c.MoveHold: move_hold,
@@ -108,6 +109,8 @@ def _load(session: Session, commands: Sequence[c.Command[Any]]) -> None:
     asks = [command for command in commands if isinstance(command, c.PlaceHold)]
     used = [measured for command in commands if isinstance(command, c.RecordUsage) for measured in command.measured]
     session.load_accounts({ask.account for ask in asks})
+    accounts = (session.account(ask.account) for ask in asks)
+    session.party_budgets.load({account.party for account in accounts if account is not None})
     session.load_holds(names, {measured.placement for measured in used} | {ask.placement for ask in asks})
     session.usage.load(used)
     works = {(measured.placement, measured.transfer, measured.task) for measured in used}

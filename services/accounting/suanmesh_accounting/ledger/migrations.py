@@ -116,6 +116,11 @@ def _name_datasets(connection: Connection) -> None:
     connection.exec_driver_sql(f"ALTER TABLE charges ADD COLUMN dataset {kind} NOT NULL DEFAULT ''")
 
 
+def _bound_parties(connection: Connection) -> None:
+    """Version 10: parties have budgets over all their accounts."""
+    t.party_budgets.create(connection, checkfirst=True)
+
+
 STEPS: tuple[Step, ...] = (
     _as_it_was,
     _count_held,
@@ -126,4 +131,5 @@ STEPS: tuple[Step, ...] = (
     _budget_months,
     _belong,
     _name_datasets,
+    _bound_parties,
 )

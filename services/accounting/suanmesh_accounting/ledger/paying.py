@@ -13,7 +13,6 @@ from suanmesh_accounting.domain.commands import (
     OpenAccount,
     PlaceHold,
     PublishBook,
-    SetBudget,
 )
 from suanmesh_accounting.domain.ledger import (
     Account,
@@ -22,7 +21,6 @@ from suanmesh_accounting.domain.ledger import (
     HoldState,
     entry,
     moved_on,
-    require_budget,
     require_closable,
     require_free,
     require_open,
@@ -30,8 +28,9 @@ from suanmesh_accounting.domain.ledger import (
 )
 from suanmesh_accounting.domain.prices import Book
 from suanmesh_accounting.ledger import tables as t
+from suanmesh_accounting.ledger.budgets import require_within_budgets
 from suanmesh_accounting.ledger.session import Session
-from suanmesh_accounting.wire import month_at, stored_book
+from suanmesh_accounting.wire import stored_book
 from suanmesh_kernel.refusals import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
 
 BALANCE_MICROS_MAX = 9 * 10**18
@@ -92,18 +91,6 @@ def close_account(session: Session, command: CloseAccount) -> Account:
     return session.close_account(command.name, command.post_us)
 
 
-def set_budget(session: Session, command: SetBudget) -> Account:
-    """Set what an account may spend in a month; what was charged in this one is counted from its charges."""
-    account = existing(session, command.name)
-    if command.party not in ("", account.party):
-        raise NotFound("ACCOUNT_UNKNOWN", f"no account {command.name}", name=command.name)
-    if account.kind is not AccountKind.CONSUMER:
-        raise InvalidArgument("FIELD_INVALID", f"name: {command.name} pays for no jobs", field="name")
-    session.lock_accounts({command.name})
-    require_open(existing(session, command.name))
-    return session.set_budget(command.name, command.amount_micros, month_at(command.now_us), hard=command.hard)
-
-
 def publish_book(session: Session, command: PublishBook) -> int:
     """Put the next version of a book into force."""
     version = version_in_force(session, command.name) + 1
@@ -137,9 +124,7 @@ def place_hold(session: Session, command: PlaceHold) -> Hold:
     book = book_of(session, command.price_book, version_in_force(session, command.price_book))
     require_payable(account, book.currency)
     require_free(account, command.amount_micros)
-    require_budget(account, command.amount_micros, month_at(command.create_us))
-    if account.bounded:
-        session.within_budget.add(account.name)
+    require_within_budgets(session, account, command.amount_micros, command.create_us)
     hold = Hold(
         name=command.name,
         account=command.account,

@@ -23,8 +23,9 @@ from sqlalchemy import (
 
 from suanmesh_accounting.domain import queries as q
 from suanmesh_accounting.domain.commands import LedgerIdentity, Request
-from suanmesh_accounting.domain.ledger import Account, AccountKind, Finals, Hold, HoldState
+from suanmesh_accounting.domain.ledger import NO_BUDGET, Account, AccountKind, Finals, Hold, HoldState, PartyBudget
 from suanmesh_accounting.ledger import tables as t
+from suanmesh_accounting.ledger.party_budgets import budgets_of
 from suanmesh_accounting.ledger.proving import proved_usage
 from suanmesh_accounting.ledger.rows import account_of, book_of, hold_of, posted_of
 from suanmesh_kernel import pages
@@ -61,6 +62,30 @@ def _accounts(c: Connection, query: q.Accounts) -> q.Page[Account]:
     found = select(t.accounts).where(names > query.cut.after).order_by(names)
     found = found.where(t.accounts.c.party == query.party) if query.party else found
     return _page(c, found, query.cut, lambda row: str(row.name), account_of)
+
+
+def _bounded_accounts(c: Connection, query: q.BoundedAccounts) -> q.Page[tuple[Account, PartyBudget | None]]:
+    page = _accounts(c, q.Accounts(query.cut, query.party))
+    budgets = budgets_of(c, {account.party for account in page.items})
+    told = tuple((account, budgets.get((account.party, account.currency))) for account in page.items)
+    return q.Page(told, page.next_page_token)
+
+
+def _bounded_account(c: Connection, query: q.BoundedAccount) -> tuple[Account, PartyBudget | None]:
+    account = _account(c, q.AccountNamed(query.name))
+    return account, budgets_of(c, {account.party}).get((account.party, account.currency))
+
+
+def _party_budgets(c: Connection, query: q.PartyBudgets) -> q.Page[PartyBudget]:
+    columns = t.party_budgets.c
+    party, _, currency = query.cut.after.partition(" ")
+    found = select(t.party_budgets).where(columns.amount_micros != NO_BUDGET)
+    found = found.where(tuple_(columns.party, columns.currency) > tuple_(literal(party), literal(currency)))
+    found = found.where(columns.party == query.party) if query.party else found
+    found = found.order_by(columns.party, columns.currency)
+    page = _page(c, found, query.cut, lambda row: f"{row.party} {row.currency}", lambda row: (row.party, row.currency))
+    budgets = budgets_of(c, {party for party, _ in page.items})
+    return q.Page(tuple(budgets[key] for key in page.items), page.next_page_token)
 
 
 def _books_in_force(c: Connection, query: q.BooksInForce) -> dict[str, q.StoredBook]:
@@ -330,6 +355,9 @@ _HOLDS_COUNTED = (
 _READERS: dict[type, Callable[[Connection, Any], Any]] = {
     q.AccountNamed: _account,
     q.Accounts: _accounts,
+    q.BoundedAccounts: _bounded_accounts,
+    q.BoundedAccount: _bounded_account,
+    q.PartyBudgets: _party_budgets,
     q.BooksInForce: _books_in_force,
     q.Books: _books,
     q.Usage: _usage,

@@ -11,20 +11,20 @@ from dataclasses import asdict, replace
 from itertools import chain, count
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Select, Table, and_, bindparam, case, func, or_, select, update
+from sqlalchemy import BindParameter, Connection, Select, Table, and_, bindparam, case, or_, select, update
 
 from suanmesh_accounting.domain.commands import Request, SignedBatch
 from suanmesh_accounting.domain.ledger import Account, AccountKind, Hold, Posting
 from suanmesh_accounting.domain.prices import Book
 from suanmesh_accounting.ledger import tables as t
 from suanmesh_accounting.ledger.hold_charges import HoldCharges
+from suanmesh_accounting.ledger.party_budgets import PartyBudgets
 from suanmesh_accounting.ledger.reading import answer_to
 from suanmesh_accounting.ledger.remainders import Remainders
 from suanmesh_accounting.ledger.rows import account_of, hold_of
 from suanmesh_accounting.ledger.usage_rows import UsageRows
 from suanmesh_accounting.ledger.writing import Tracked, change_rows, insert_rows
 from suanmesh_kernel.money import INT64_MAX
-from suanmesh_kernel.months import begin_of
 from suanmesh_kernel.names import last
 from suanmesh_store import bulk_rows
 
@@ -46,6 +46,7 @@ class Session:
         """By account, what was added to its balance and to what is held of it since its `now`."""
         self.within_budget: set[str] = set()
         """Accounts whose budget has let a hold through in this transaction."""
+        self.party_budgets = PartyBudgets(connection)
         self._holds: dict[str, Tracked[Hold] | None] = {}
         self._holds_of: dict[str, list[str]] = {}
         self.usage = UsageRows(connection)
@@ -109,37 +110,33 @@ class Session:
 
     def close_account(self, name: str, now_us: int) -> Account:
         """Let nothing more come to an account or go from it; it is locked."""
-        account = self.account(name)
-        assert account is not None
-        self.execute(update(t.accounts).where(t.accounts.c.name == name).values(close_us=now_us))
-        found = self._accounts[name]
-        assert found is not None
-        found.now = replace(account, close_us=now_us)
-        if found.before is not None:
-            found.before = replace(found.before, close_us=now_us)
+        account = self.rewrite(name, close_us=now_us)
         self._found.pop((account.party, account.kind, account.currency), None)
-        return found.now
+        return account
 
-    def set_budget(self, name: str, amount_micros: int, month: int, *, hard: bool) -> Account:
-        """Bound what an account, which is locked, may spend in a month; what was charged in `month` is counted anew."""
+    def rewrite(self, name: str, **columns: Any) -> Account:
+        """Change an account, which is locked, at once; what was charged and is not written yet is added to it."""
         account, found = self.account(name), self._accounts[name]
         assert account is not None
         assert found is not None
-        unwritten = account.month_spent_micros - found.before.spent_in(account.month) if found.before else 0
-        begin_us = int(begin_of(month).timestamp()) * 1_000_000
-        counted = self.connection.execute(_CHARGED_SINCE, {"account": name, "since": begin_us}).scalar_one()
-        columns = {"budget_micros": amount_micros, "budget_hard": hard, "month": month, "month_spent_micros": counted}
         self.execute(update(t.accounts).where(t.accounts.c.name == name).values(**columns))
-
-        def bounded(one: Account, spent_micros: int) -> Account:
-            return replace(
-                one, budget_micros=amount_micros, budget_hard=hard, month=month, month_spent_micros=spent_micros
-            )
-
-        found.now = bounded(account, counted + unwritten)
+        found.now = replace(account, **columns)
         if found.before is not None:
-            found.before = bounded(found.before, counted)
+            if "month_spent_micros" in columns:
+                unwritten = account.month_spent_micros - found.before.spent_in(account.month)
+                found.now = replace(found.now, month_spent_micros=found.now.month_spent_micros + unwritten)
+            found.before = replace(found.before, **columns)
         return found.now
+
+    def accounts_of(self, party: str, currency: str) -> dict[str, Tracked[Account]]:
+        """Those of a party's accounts in a currency that this transaction has looked at, as they are by now."""
+        for name in [*self._moved]:
+            self.account(name)
+        return {
+            name: found
+            for name, found in self._accounts.items()
+            if found and found.now.party == party and found.now.currency == currency
+        }
 
     def move_money(self, account: str, *, balance_micros: int = 0, held_micros: int = 0) -> None:
         """Add to what an account has, and to what its holds promise."""
@@ -295,6 +292,7 @@ class Session:
             if found.before is not None
         ]
         wrote.append(change_rows(self.connection, _MOVE_MONEY, moves))
+        wrote.append(self.party_budgets.flush())
         self.changed = self.changed or any(wrote)
 
 
@@ -336,9 +334,6 @@ def _change_of(before: Hold, now: Hold) -> dict[str, object]:
 
 _VALUES: BindParameter[str] = bindparam("values", expanding=True)
 _ACCOUNTS = select(t.accounts).where(t.accounts.c.name.in_(_VALUES))
-_CHARGED_SINCE = select(func.coalesce(func.sum(t.charges.c.amount_micros), 0)).where(
-    t.charges.c.account == bindparam("account"), t.charges.c.create_us >= bindparam("since")
-)
 _LOCK_ACCOUNTS = _ACCOUNTS.order_by(t.accounts.c.name).with_for_update()
 _FIRST_ACCOUNT = (
     select(t.accounts)

@@ -45,6 +45,16 @@ accounts = Table(
     Index("accounts_by_party", "party", "kind", "currency"),
 )
 
+party_budgets = Table(
+    "party_budgets",
+    metadata,
+    Column("party", Text, primary_key=True),
+    Column("currency", Text, primary_key=True),
+    Column("amount_micros", BigInteger, nullable=False),  # of each month, over all accounts; -1 for none any more
+    Column("hard", Boolean, nullable=False),
+    Column("turn", BigInteger, nullable=False),  # one more whenever it was set, or has let holds through
+)
+
 postings = Table(
     "postings",
     metadata,

@@ -21,7 +21,7 @@ CLASSES_MAX = 200
 class JobClass:
     """The candidates of one class, by pool; each counts as long as the pool it was weighed for is the same object.
 
-    The account's balance is left out when they are weighed, since it changes with every placement.
+    What account and party may spend is left out when they are weighed, since it changes with every placement.
     """
 
     def __init__(self, job: JobSpec) -> None:
@@ -64,7 +64,7 @@ class JobClass:
         return True
 
     def _weigh(self, pools: Sequence[Pool], situation: Situation, lookup: RoomLookup) -> None:
-        rich = replace(situation, free_micros=NUMBER_MAX) if pools else situation
+        rich = replace(situation, free_micros=NUMBER_MAX, party_budget=None) if pools else situation
         for pool in pools:
             self._replace(pool, weigh(self._job, pool, rich, lookup))
 
@@ -76,11 +76,11 @@ class JobClass:
                 self._leave_out(known[1])
             self._put_in(candidate)
 
-    def verdict(self, situation: Situation, free_micros: int) -> Verdict:
-        """The decision for the next job of the class, of whose account so much is free."""
-        if self._dearest <= free_micros:
+    def verdict(self, now: Situation) -> Verdict:
+        """The decision for the next job of the class: of the situation counts what its account and party may spend."""
+        budget = now.party_budget
+        if self._dearest <= now.free_micros and (budget is None or self._dearest <= budget.left_micros):
             return verdict_in_order(self._fitting, self._rejected)
-        now = replace(situation, free_micros=free_micros)
         paying = [replace(each, obstacle=of_cost(self._job, each.cost_micros or 0, now)) for each in self._fitting]
         return verdict_of([*paying, *self._rejected])
 

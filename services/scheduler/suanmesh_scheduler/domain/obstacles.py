@@ -10,7 +10,7 @@ from suanmesh_kernel.cards import serves
 from suanmesh_kernel.owner_limits import closed_until, kinds_of
 from suanmesh_kernel.quantities import Capacity, Device
 from suanmesh_scheduler.domain.fitting import MEASURES, Slots, first_tasks, room
-from suanmesh_scheduler.domain.values import Ask, JobSpec, Obstacle, Pool, Situation
+from suanmesh_scheduler.domain.values import Ask, JobSpec, Obstacle, PartyBudget, Pool, Situation
 
 CODES = {"cpu_milli": "CPU", "memory_bytes": "MEMORY", "scratch_bytes": "SCRATCH"}
 BARRING = frozenset({"DISK_FULL", "JOURNAL_FAULT"})
@@ -84,7 +84,7 @@ def of_offers(job: JobSpec, pool: Pool) -> Obstacle | None:
 
 
 def of_cost(job: JobSpec, cost_micros: int, situation: Situation) -> Obstacle | None:
-    """Whether budget and balance cover the cost."""
+    """Whether budgets and balance cover the cost."""
     in_all = cost_micros + situation.spent_micros
     if job.budget_micros and in_all > job.budget_micros:
         facts = {"missing": str(in_all - job.budget_micros)}
@@ -97,7 +97,19 @@ def of_cost(job: JobSpec, cost_micros: int, situation: Situation) -> Obstacle | 
             facts |= {"budget": str(situation.month.amount_micros), "renews": moment(situation.month.renews)}
             return Obstacle("MONTH_BUDGET", cost_micros, situation.free_micros, job.account, facts)
         return Obstacle("BALANCE", cost_micros, situation.free_micros, job.account, facts)
-    return None
+    return _of_party_budget(cost_micros, situation.party_budget)
+
+
+def _of_party_budget(cost_micros: int, budget: PartyBudget | None) -> Obstacle | None:
+    if budget is None or cost_micros <= budget.left_micros:
+        return None
+    facts = {
+        "missing": str(cost_micros - budget.left_micros),
+        "budget": str(budget.amount_micros),
+        "currency": budget.currency,
+        "renews": moment(budget.renews),
+    }
+    return Obstacle("PARTY_BUDGET", cost_micros, budget.left_micros, budget.party, facts)
 
 
 def of_deadline(job: JobSpec, finish_ms: int, situation: Situation) -> Obstacle | None:

@@ -31,7 +31,7 @@ def with_outlook(
 def _may_fit(job: JobSpec, pools: Iterable[Pool], situation: Situation) -> bool:
     """Whether some pool would take it were all that passes by itself over: load, failures, full links, low balances."""
     willing = replace(job, refused_by=frozenset())
-    idle = replace(situation, free_micros=NUMBER_MAX)
+    idle = replace(situation, free_micros=NUMBER_MAX, party_budget=None)
     obstacles = (weigh(willing, _idle(pool), idle).obstacle for pool in pools)
     return any(obstacle is None or _passes(obstacle) for obstacle in obstacles)
 

@@ -78,6 +78,10 @@ def _tries(job: JobSpec, pool: Pool, candidate: Candidate, situation: Situation,
             richer = replace(situation, free_micros=needed)
             field = f"{job.account}.budget.amount_micros"
             yield _number(field, before, before + needed - available, lambda: (job, richer))
+        case "PARTY_BUDGET" if (budget := situation.party_budget) is not None:
+            more = budget.amount_micros + needed - available
+            richer = replace(situation, party_budget=replace(budget, amount_micros=more, left_micros=needed))
+            yield _number(f"{budget.party}.budget.amount_micros", budget.amount_micros, more, lambda: (job, richer))
         case "DURATION":
             yield _number("max_duration_s", needed, available, _with(job, situation, max_duration_s=available))
         case "DEADLINE" | "DEADLINE_PASSED":

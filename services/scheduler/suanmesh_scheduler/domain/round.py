@@ -48,6 +48,8 @@ class _Taken:
     """All pools as they are by now."""
     link_bps: Counter[str] = field(default_factory=Counter)
     account_micros: Counter[str] = field(default_factory=Counter)
+    party_micros: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Of the budget of each party, by currency."""
 
 
 def decide_round(turns: Sequence[Turn], classes: Classes | None = None) -> list[Decided]:
@@ -92,13 +94,12 @@ def _decide_class(job_class: JobClass, turns: Sequence[Turn], so_far: _Taken) ->
         if unplaced is not None:  # nothing was taken since
             yield unplaced
             continue
-        free_micros = turn.situation.free_micros - so_far.account_micros[turn.job.account]
-        verdict = job_class.verdict(turn.situation, free_micros)
+        verdict = job_class.verdict(_with_money(turn.job, turn.situation, so_far))
         if verdict.chosen is None:
             unplaced = _unplaced(verdict, turn, so_far)
             yield unplaced
             continue
-        per_task, changed = _take(turn.job, verdict.chosen, so_far)
+        per_task, changed = _take(turn, verdict.chosen, so_far)
         if verdict.chosen.routes:
             before, now = now, _with_ways(turn, so_far)
             narrower = {pair[1] for pair, way in now.paths.items() if way != before.paths[pair]}
@@ -108,17 +109,26 @@ def _decide_class(job_class: JobClass, turns: Sequence[Turn], so_far: _Taken) ->
 
 
 def _unplaced(verdict: Verdict, turn: Turn, so_far: _Taken) -> Decided:
-    job, fleet, spent_micros = turn.job, so_far.fleet, so_far.account_micros[turn.job.account]
-    ways = _with_ways(turn, so_far)
-    situation = replace(
-        ways,
-        pools=tuple(fleet.pools.values()),
-        free_micros=ways.free_micros - spent_micros,
-        held_micros=ways.held_micros + spent_micros,
-    )
+    job, fleet = turn.job, so_far.fleet
+    situation = _with_money(job, _with_ways(turn, so_far), so_far)
+    situation = replace(situation, pools=tuple(fleet.pools.values()))
     told = with_change(verdict, job, situation, fleet.room_for(job))
     told = with_outlook(told, job, situation, fleet.fits_idle(job))
     return Decided(told, overtaken=situation.paths != turn.situation.paths)
+
+
+def _with_money(job: JobSpec, now: Situation, so_far: _Taken) -> Situation:
+    """The situation with what the turns before leave of the account, and of the budget of its party."""
+    taken_micros, budget = so_far.account_micros[job.account], now.party_budget
+    of_party = so_far.party_micros[budget.key] if budget else 0
+    if not taken_micros and not of_party:
+        return now
+    return replace(
+        now,
+        free_micros=now.free_micros - taken_micros,
+        held_micros=now.held_micros + taken_micros,
+        party_budget=budget and replace(budget, left_micros=budget.left_micros - of_party),
+    )
 
 
 def _with_ways(turn: Turn, so_far: _Taken) -> Situation:
@@ -144,8 +154,9 @@ def _less(way: Path | Blocked, link_bps: Mapping[str, int], least_bps: int) -> P
     return replace(way, available_bps=left_bps) if used_bps else way
 
 
-def _take(job: JobSpec, chosen: Candidate, so_far: _Taken) -> tuple[Capacity, list[Pool]]:
+def _take(turn: Turn, chosen: Candidate, so_far: _Taken) -> tuple[Capacity, list[Pool]]:
     """Book a candidate: what each task takes, and the pools that are others by that."""
+    job, budget = turn.job, turn.situation.party_budget
     pools = so_far.fleet.pools
     pool = pools[chosen.pool]
     per_task, hosts = _booked(job, chosen, pool)
@@ -158,6 +169,8 @@ def _take(job: JobSpec, chosen: Candidate, so_far: _Taken) -> tuple[Capacity, li
     for route in chosen.routes:
         so_far.link_bps.update(dict.fromkeys(route.path.links, route.rate_bps))
     so_far.account_micros[job.account] += chosen.cost_micros or 0
+    if budget:
+        so_far.party_micros[budget.key] += chosen.cost_micros or 0
     return per_task, changed
 
 

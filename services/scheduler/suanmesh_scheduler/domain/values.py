@@ -237,6 +237,23 @@ class MonthBudget:
 
 
 @dataclass(frozen=True, slots=True)
+class PartyBudget:
+    """What a party may spend in a month over all its accounts of a currency, and what of that new holds may take."""
+
+    party: str
+    currency: str
+    amount_micros: int
+    left_micros: int
+    renews: datetime
+    """When another month begins."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from other budgets."""
+        return self.party, self.currency
+
+
+@dataclass(frozen=True, slots=True)
 class Situation:
     """Everything outside the job that a decision is made from."""
 
@@ -251,6 +268,8 @@ class Situation:
     """What other holds keep of the account's balance."""
     month: MonthBudget | None = None
     """The account's budget of the month, where that leaves less than the balance."""
+    party_budget: PartyBudget | None = None
+    """The hard budget of its party, where there is one."""
     spent_micros: int = 0
     """What earlier attempts of the job were charged, and may still be by what is held for them."""
     openings: Mapping[str, tuple[Opening, ...]] = field(default_factory=dict)

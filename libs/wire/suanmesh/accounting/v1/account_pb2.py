@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$suanmesh/accounting/v1/account.proto\x12\x16suanmesh.accounting.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\"\xeb\x03\n\x07\x41\x63\x63ount\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x1b\n\x05party\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05party\x12 \n\x08\x63urrency\x18\x03 \x01(\tB\x04\xc8\xda\x18\x10R\x08\x63urrency\x12\x38\n\x04kind\x18\x04 \x01(\x0e\x32$.suanmesh.accounting.v1.Account.KindR\x04kind\x12%\n\x0e\x62\x61lance_micros\x18\x05 \x01(\x03R\rbalanceMicros\x12\x1f\n\x0bheld_micros\x18\x06 \x01(\x03R\nheldMicros\x12;\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x39\n\nclose_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcloseTime\x12\x36\n\x06\x62udget\x18\t \x01(\x0b\x32\x1e.suanmesh.accounting.v1.BudgetR\x06\x62udget\"T\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x11\n\rKIND_CONSUMER\x10\x01\x12\x11\n\rKIND_PROVIDER\x10\x02\x12\x10\n\x0cKIND_FUNDING\x10\x03\"\x8c\x02\n\x06\x42udget\x12#\n\ramount_micros\x18\x01 \x01(\x03R\x0c\x61mountMicros\x12L\n\x0b\x65nforcement\x18\x02 \x01(\x0e\x32*.suanmesh.accounting.v1.Budget.EnforcementR\x0b\x65nforcement\x12\x14\n\x05month\x18\x03 \x01(\x05R\x05month\x12!\n\x0cspent_micros\x18\x04 \x01(\x03R\x0bspentMicros\"V\n\x0b\x45nforcement\x12\x1b\n\x17\x45NFORCEMENT_UNSPECIFIED\x10\x00\x12\x14\n\x10\x45NFORCEMENT_SOFT\x10\x01\x12\x14\n\x10\x45NFORCEMENT_HARD\x10\x02\"\xc7\x01\n\x07Posting\x12\x1b\n\x05\x65ntry\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05\x65ntry\x12\x1f\n\x07\x61\x63\x63ount\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x61\x63\x63ount\x12#\n\ramount_micros\x18\x03 \x01(\x03R\x0c\x61mountMicros\x12 \n\x08\x63urrency\x18\x04 \x01(\tB\x04\xc8\xda\x18\x10R\x08\x63urrency\x12\x37\n\tpost_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08postTimeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$suanmesh/accounting/v1/account.proto\x12\x16suanmesh.accounting.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\"\xae\x04\n\x07\x41\x63\x63ount\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x1b\n\x05party\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05party\x12 \n\x08\x63urrency\x18\x03 \x01(\tB\x04\xc8\xda\x18\x10R\x08\x63urrency\x12\x38\n\x04kind\x18\x04 \x01(\x0e\x32$.suanmesh.accounting.v1.Account.KindR\x04kind\x12%\n\x0e\x62\x61lance_micros\x18\x05 \x01(\x03R\rbalanceMicros\x12\x1f\n\x0bheld_micros\x18\x06 \x01(\x03R\nheldMicros\x12;\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x39\n\nclose_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcloseTime\x12\x36\n\x06\x62udget\x18\t \x01(\x0b\x32\x1e.suanmesh.accounting.v1.BudgetR\x06\x62udget\x12\x41\n\x0cparty_budget\x18\n \x01(\x0b\x32\x1e.suanmesh.accounting.v1.BudgetR\x0bpartyBudget\"T\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x11\n\rKIND_CONSUMER\x10\x01\x12\x11\n\rKIND_PROVIDER\x10\x02\x12\x10\n\x0cKIND_FUNDING\x10\x03\"\xad\x02\n\x06\x42udget\x12#\n\ramount_micros\x18\x01 \x01(\x03R\x0c\x61mountMicros\x12L\n\x0b\x65nforcement\x18\x02 \x01(\x0e\x32*.suanmesh.accounting.v1.Budget.EnforcementR\x0b\x65nforcement\x12\x14\n\x05month\x18\x03 \x01(\x05R\x05month\x12!\n\x0cspent_micros\x18\x04 \x01(\x03R\x0bspentMicros\x12\x1f\n\x0bheld_micros\x18\x05 \x01(\x03R\nheldMicros\"V\n\x0b\x45nforcement\x12\x1b\n\x17\x45NFORCEMENT_UNSPECIFIED\x10\x00\x12\x14\n\x10\x45NFORCEMENT_SOFT\x10\x01\x12\x14\n\x10\x45NFORCEMENT_HARD\x10\x02\"\x84\x01\n\x0bPartyBudget\x12\x1b\n\x05party\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05party\x12 \n\x08\x63urrency\x18\x02 \x01(\tB\x04\xc8\xda\x18\x10R\x08\x63urrency\x12\x36\n\x06\x62udget\x18\x03 \x01(\x0b\x32\x1e.suanmesh.accounting.v1.BudgetR\x06\x62udget\"\xc7\x01\n\x07Posting\x12\x1b\n\x05\x65ntry\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05\x65ntry\x12\x1f\n\x07\x61\x63\x63ount\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x61\x63\x63ount\x12#\n\ramount_micros\x18\x03 \x01(\x03R\x0c\x61mountMicros\x12 \n\x08\x63urrency\x18\x04 \x01(\tB\x04\xc8\xda\x18\x10R\x08\x63urrency\x12\x37\n\tpost_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08postTimeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,6 +39,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACCOUNT'].fields_by_name['party']._serialized_options = b'\310\332\030\200\002'
   _globals['_ACCOUNT'].fields_by_name['currency']._loaded_options = None
   _globals['_ACCOUNT'].fields_by_name['currency']._serialized_options = b'\310\332\030\020'
+  _globals['_PARTYBUDGET'].fields_by_name['party']._loaded_options = None
+  _globals['_PARTYBUDGET'].fields_by_name['party']._serialized_options = b'\310\332\030\200\002'
+  _globals['_PARTYBUDGET'].fields_by_name['currency']._loaded_options = None
+  _globals['_PARTYBUDGET'].fields_by_name['currency']._serialized_options = b'\310\332\030\020'
   _globals['_POSTING'].fields_by_name['entry']._loaded_options = None
   _globals['_POSTING'].fields_by_name['entry']._serialized_options = b'\310\332\030\200\002'
   _globals['_POSTING'].fields_by_name['account']._loaded_options = None
@@ -46,13 +50,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POSTING'].fields_by_name['currency']._loaded_options = None
   _globals['_POSTING'].fields_by_name['currency']._serialized_options = b'\310\332\030\020'
   _globals['_ACCOUNT']._serialized_start=129
-  _globals['_ACCOUNT']._serialized_end=620
-  _globals['_ACCOUNT_KIND']._serialized_start=536
-  _globals['_ACCOUNT_KIND']._serialized_end=620
-  _globals['_BUDGET']._serialized_start=623
-  _globals['_BUDGET']._serialized_end=891
-  _globals['_BUDGET_ENFORCEMENT']._serialized_start=805
-  _globals['_BUDGET_ENFORCEMENT']._serialized_end=891
-  _globals['_POSTING']._serialized_start=894
-  _globals['_POSTING']._serialized_end=1093
+  _globals['_ACCOUNT']._serialized_end=687
+  _globals['_ACCOUNT_KIND']._serialized_start=603
+  _globals['_ACCOUNT_KIND']._serialized_end=687
+  _globals['_BUDGET']._serialized_start=690
+  _globals['_BUDGET']._serialized_end=991
+  _globals['_BUDGET_ENFORCEMENT']._serialized_start=905
+  _globals['_BUDGET_ENFORCEMENT']._serialized_end=991
+  _globals['_PARTYBUDGET']._serialized_start=994
+  _globals['_PARTYBUDGET']._serialized_end=1126
+  _globals['_POSTING']._serialized_start=1129
+  _globals['_POSTING']._serialized_end=1328
 # @@protoc_insertion_point(module_scope)

@@ -60,6 +60,7 @@ class Account(message.Message):
     CREATE_TIME_FIELD_NUMBER: builtins.int
     CLOSE_TIME_FIELD_NUMBER: builtins.int
     BUDGET_FIELD_NUMBER: builtins.int
+    PARTY_BUDGET_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`accounts/{account}`."""
     party: builtins.str
@@ -84,6 +85,12 @@ class Account(message.Message):
     def budget(self) -> Budget:
         """What it may spend in a calendar month; absent for as much as it has."""
 
+    @builtins.property
+    def party_budget(self) -> Budget:
+        """What its party may spend in a calendar month over all its accounts of this currency; absent for as much as they
+        have. Set by GetAccount and ListAccounts.
+        """
+
     def __init__(
         self,
         *,
@@ -96,17 +103,18 @@ class Account(message.Message):
         create_time: timestamp_pb2.Timestamp | None = ...,
         close_time: timestamp_pb2.Timestamp | None = ...,
         budget: Budget | None = ...,
+        party_budget: Budget | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["budget", b"budget", "close_time", b"close_time", "create_time", b"create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["budget", b"budget", "close_time", b"close_time", "create_time", b"create_time", "party_budget", b"party_budget"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["balance_micros", b"balance_micros", "budget", b"budget", "close_time", b"close_time", "create_time", b"create_time", "currency", b"currency", "held_micros", b"held_micros", "kind", b"kind", "name", b"name", "party", b"party"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["balance_micros", b"balance_micros", "budget", b"budget", "close_time", b"close_time", "create_time", b"create_time", "currency", b"currency", "held_micros", b"held_micros", "kind", b"kind", "name", b"name", "party", b"party", "party_budget", b"party_budget"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class Budget(message.Message):
-    """What an account may spend in a calendar month, UTC. What was charged in the month counts, and all that is held: a hold
-    that outlives its month counts in the next one.
+    """What an account, or a party over all its accounts of a currency, may spend in a calendar month, UTC. What was charged in
+    the month counts, and all that is held: a hold that outlives its month counts in the next one.
     """
 
     DESCRIPTOR: descriptor.Descriptor
@@ -122,7 +130,9 @@ class Budget(message.Message):
         ENFORCEMENT_SOFT: Budget._Enforcement.ValueType  # 1
         """It is placed; the budget is there to be looked at."""
         ENFORCEMENT_HARD: Budget._Enforcement.ValueType  # 2
-        """It is refused (`BUDGET_EXHAUSTED`): jobs wait for the next month, or a larger budget. What is placed goes on."""
+        """It is refused (`BUDGET_EXHAUSTED`, a party's `PARTY_BUDGET_EXHAUSTED`): jobs wait for the next month, or a larger
+        budget. What is placed goes on.
+        """
 
     class Enforcement(_Enforcement, metaclass=_EnforcementEnumTypeWrapper):
         """What becomes of a hold that would go beyond a budget."""
@@ -132,20 +142,25 @@ class Budget(message.Message):
     ENFORCEMENT_SOFT: Budget.Enforcement.ValueType  # 1
     """It is placed; the budget is there to be looked at."""
     ENFORCEMENT_HARD: Budget.Enforcement.ValueType  # 2
-    """It is refused (`BUDGET_EXHAUSTED`): jobs wait for the next month, or a larger budget. What is placed goes on."""
+    """It is refused (`BUDGET_EXHAUSTED`, a party's `PARTY_BUDGET_EXHAUSTED`): jobs wait for the next month, or a larger
+    budget. What is placed goes on.
+    """
 
     AMOUNT_MICROS_FIELD_NUMBER: builtins.int
     ENFORCEMENT_FIELD_NUMBER: builtins.int
     MONTH_FIELD_NUMBER: builtins.int
     SPENT_MICROS_FIELD_NUMBER: builtins.int
+    HELD_MICROS_FIELD_NUMBER: builtins.int
     amount_micros: builtins.int
-    """10^-6 of the account's currency, 0 or more."""
+    """10^-6 of the currency, 0 or more."""
     enforcement: Budget.Enforcement.ValueType
     """What becomes of a hold that would go beyond it."""
     month: builtins.int
     """The month that `spent_micros` is of, as 202611; in a later one nothing has been spent yet. Set by the service."""
     spent_micros: builtins.int
     """Charged in that month, in 10^-6 of the currency; set by the service."""
+    held_micros: builtins.int
+    """Promised to holds by what it bounds, in 10^-6 of the currency; set by the service."""
     def __init__(
         self,
         *,
@@ -153,10 +168,41 @@ class Budget(message.Message):
         enforcement: Budget.Enforcement.ValueType = ...,
         month: builtins.int = ...,
         spent_micros: builtins.int = ...,
+        held_micros: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["amount_micros", b"amount_micros", "enforcement", b"enforcement", "month", b"month", "spent_micros", b"spent_micros"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["amount_micros", b"amount_micros", "enforcement", b"enforcement", "held_micros", b"held_micros", "month", b"month", "spent_micros", b"spent_micros"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class PartyBudget(message.Message):
+    """What a party may spend in a calendar month over all its accounts of a currency."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PARTY_FIELD_NUMBER: builtins.int
+    CURRENCY_FIELD_NUMBER: builtins.int
+    BUDGET_FIELD_NUMBER: builtins.int
+    party: builtins.str
+    """`parties/{party}`."""
+    currency: builtins.str
+    """ISO 4217 code."""
+    @builtins.property
+    def budget(self) -> Budget:
+        """The budget; absent where it has none any more."""
+
+    def __init__(
+        self,
+        *,
+        party: builtins.str = ...,
+        currency: builtins.str = ...,
+        budget: Budget | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["budget", b"budget"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["budget", b"budget", "currency", b"currency", "party", b"party"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

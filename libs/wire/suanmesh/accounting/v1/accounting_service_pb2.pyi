@@ -209,6 +209,90 @@ class SetBudgetRequest(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class SetPartyBudgetRequest(message.Message):
+    """Request of SetPartyBudget."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PARTY_FIELD_NUMBER: builtins.int
+    CURRENCY_FIELD_NUMBER: builtins.int
+    BUDGET_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    party: builtins.str
+    """`parties/{party}`."""
+    currency: builtins.str
+    """ISO 4217 code."""
+    request_id: builtins.str
+    """Makes the call idempotent (AIP-155)."""
+    @builtins.property
+    def budget(self) -> account_pb2.Budget:
+        """The budget; absent for none any more. What is set by the service is ignored."""
+
+    def __init__(
+        self,
+        *,
+        party: builtins.str = ...,
+        currency: builtins.str = ...,
+        budget: account_pb2.Budget | None = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["budget", b"budget"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["budget", b"budget", "currency", b"currency", "party", b"party", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListPartyBudgetsRequest(message.Message):
+    """Request of ListPartyBudgets."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    page_size: builtins.int
+    """At most this many, 1 to 1000; 0 means 100."""
+    page_token: builtins.str
+    """From the answer before."""
+    def __init__(
+        self,
+        *,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListPartyBudgetsResponse(message.Message):
+    """Answer of ListPartyBudgets."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    BUDGETS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Empty on the last page."""
+    @builtins.property
+    def budgets(self) -> containers.RepeatedCompositeFieldContainer[account_pb2.PartyBudget]:
+        """The budgets."""
+
+    def __init__(
+        self,
+        *,
+        budgets: abc.Iterable[account_pb2.PartyBudget] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["budgets", b"budgets", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class PublishPriceBookRequest(message.Message):
     """Request of PublishPriceBook."""
 

@@ -69,6 +69,16 @@ class AccountingServiceStub(object):
                 request_serializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.SetBudgetRequest.SerializeToString,
                 response_deserializer=suanmesh_dot_accounting_dot_v1_dot_account__pb2.Account.FromString,
                 _registered_method=True)
+        self.SetPartyBudget = channel.unary_unary(
+                '/suanmesh.accounting.v1.AccountingService/SetPartyBudget',
+                request_serializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.SetPartyBudgetRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_accounting_dot_v1_dot_account__pb2.PartyBudget.FromString,
+                _registered_method=True)
+        self.ListPartyBudgets = channel.unary_unary(
+                '/suanmesh.accounting.v1.AccountingService/ListPartyBudgets',
+                request_serializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.ListPartyBudgetsRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.ListPartyBudgetsResponse.FromString,
+                _registered_method=True)
         self.PublishPriceBook = channel.unary_unary(
                 '/suanmesh.accounting.v1.AccountingService/PublishPriceBook',
                 request_serializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.PublishPriceBookRequest.SerializeToString,
@@ -195,6 +205,25 @@ class AccountingServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetPartyBudget(self, request, context):
+        """Sets what a party may spend in a calendar month over all its accounts of a currency, or with no `budget` lets it spend
+        what they have. What was charged in this month before counts, also to accounts that are closed.
+
+        Errors:
+        * `NOT_FOUND` (`ACCOUNT_UNKNOWN`): the party has no account in the currency, or is not the caller's.
+        * `INVALID_ARGUMENT` (`FIELD_INVALID`): a negative amount, or no currency.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPartyBudgets(self, request, context):
+        """Lists the budgets of the caller's party by currency; the operator sees those of all parties.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PublishPriceBook(self, request, context):
         """Puts a new version of a price book into force.
 
@@ -234,7 +263,8 @@ class AccountingServiceServicer(object):
         * `INVALID_ARGUMENT` (`FIELD_INVALID`): no item, or too many.
 
         Errors, per item:
-        * `RESOURCE_EXHAUSTED` (`BALANCE_INSUFFICIENT`, `BUDGET_EXHAUSTED`): `missing_micros` says by how much.
+        * `RESOURCE_EXHAUSTED` (`BALANCE_INSUFFICIENT`, `BUDGET_EXHAUSTED`, `PARTY_BUDGET_EXHAUSTED`): `missing_micros` says
+        by how much.
         * `NOT_FOUND` (`ACCOUNT_UNKNOWN`, `PRICE_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`).
         * `FAILED_PRECONDITION` (`HOLD_LAPSED`): also when the placement is over, and its hold was given back.
         * `FAILED_PRECONDITION` (`CURRENCY_MISMATCH`).
@@ -353,6 +383,16 @@ def add_AccountingServiceServicer_to_server(servicer, server):
                     servicer.SetBudget,
                     request_deserializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.SetBudgetRequest.FromString,
                     response_serializer=suanmesh_dot_accounting_dot_v1_dot_account__pb2.Account.SerializeToString,
+            ),
+            'SetPartyBudget': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetPartyBudget,
+                    request_deserializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.SetPartyBudgetRequest.FromString,
+                    response_serializer=suanmesh_dot_accounting_dot_v1_dot_account__pb2.PartyBudget.SerializeToString,
+            ),
+            'ListPartyBudgets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPartyBudgets,
+                    request_deserializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.ListPartyBudgetsRequest.FromString,
+                    response_serializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.ListPartyBudgetsResponse.SerializeToString,
             ),
             'PublishPriceBook': grpc.unary_unary_rpc_method_handler(
                     servicer.PublishPriceBook,
@@ -574,6 +614,60 @@ class AccountingService(object):
             '/suanmesh.accounting.v1.AccountingService/SetBudget',
             suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.SetBudgetRequest.SerializeToString,
             suanmesh_dot_accounting_dot_v1_dot_account__pb2.Account.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetPartyBudget(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.accounting.v1.AccountingService/SetPartyBudget',
+            suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.SetPartyBudgetRequest.SerializeToString,
+            suanmesh_dot_accounting_dot_v1_dot_account__pb2.PartyBudget.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPartyBudgets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.accounting.v1.AccountingService/ListPartyBudgets',
+            suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.ListPartyBudgetsRequest.SerializeToString,
+            suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.ListPartyBudgetsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -60,6 +60,16 @@ class AccountingServiceStub:
       * `INVALID_ARGUMENT` (`FIELD_INVALID`): a negative amount, or an account that pays for no jobs.
       * `FAILED_PRECONDITION` (`ACCOUNT_CLOSED`).
     """
+    SetPartyBudget: aio.UnaryUnaryMultiCallable[accounting_service_pb2.SetPartyBudgetRequest, account_pb2.PartyBudget]
+    """Sets what a party may spend in a calendar month over all its accounts of a currency, or with no `budget` lets it spend
+    what they have. What was charged in this month before counts, also to accounts that are closed.
+
+    Errors:
+      * `NOT_FOUND` (`ACCOUNT_UNKNOWN`): the party has no account in the currency, or is not the caller's.
+      * `INVALID_ARGUMENT` (`FIELD_INVALID`): a negative amount, or no currency.
+    """
+    ListPartyBudgets: aio.UnaryUnaryMultiCallable[accounting_service_pb2.ListPartyBudgetsRequest, accounting_service_pb2.ListPartyBudgetsResponse]
+    """Lists the budgets of the caller's party by currency; the operator sees those of all parties."""
     PublishPriceBook: aio.UnaryUnaryMultiCallable[accounting_service_pb2.PublishPriceBookRequest, price_book_pb2.PriceBook]
     """Puts a new version of a price book into force.
 
@@ -86,7 +96,8 @@ class AccountingServiceStub:
       * `INVALID_ARGUMENT` (`FIELD_INVALID`): no item, or too many.
 
     Errors, per item:
-      * `RESOURCE_EXHAUSTED` (`BALANCE_INSUFFICIENT`, `BUDGET_EXHAUSTED`): `missing_micros` says by how much.
+      * `RESOURCE_EXHAUSTED` (`BALANCE_INSUFFICIENT`, `BUDGET_EXHAUSTED`, `PARTY_BUDGET_EXHAUSTED`): `missing_micros` says
+        by how much.
       * `NOT_FOUND` (`ACCOUNT_UNKNOWN`, `PRICE_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`).
       * `FAILED_PRECONDITION` (`HOLD_LAPSED`): also when the placement is over, and its hold was given back.
       * `FAILED_PRECONDITION` (`CURRENCY_MISMATCH`).
@@ -220,6 +231,28 @@ class AccountingServiceServicer(metaclass=abc_1.ABCMeta):
         """
 
     @abc_1.abstractmethod
+    def SetPartyBudget(
+        self,
+        request: accounting_service_pb2.SetPartyBudgetRequest,
+        context: aio.ServicerContext[accounting_service_pb2.SetPartyBudgetRequest, abc.Awaitable[account_pb2.PartyBudget]],
+    ) -> abc.Awaitable[account_pb2.PartyBudget]:
+        """Sets what a party may spend in a calendar month over all its accounts of a currency, or with no `budget` lets it spend
+        what they have. What was charged in this month before counts, also to accounts that are closed.
+
+        Errors:
+          * `NOT_FOUND` (`ACCOUNT_UNKNOWN`): the party has no account in the currency, or is not the caller's.
+          * `INVALID_ARGUMENT` (`FIELD_INVALID`): a negative amount, or no currency.
+        """
+
+    @abc_1.abstractmethod
+    def ListPartyBudgets(
+        self,
+        request: accounting_service_pb2.ListPartyBudgetsRequest,
+        context: aio.ServicerContext[accounting_service_pb2.ListPartyBudgetsRequest, abc.Awaitable[accounting_service_pb2.ListPartyBudgetsResponse]],
+    ) -> abc.Awaitable[accounting_service_pb2.ListPartyBudgetsResponse]:
+        """Lists the budgets of the caller's party by currency; the operator sees those of all parties."""
+
+    @abc_1.abstractmethod
     def PublishPriceBook(
         self,
         request: accounting_service_pb2.PublishPriceBookRequest,
@@ -268,7 +301,8 @@ class AccountingServiceServicer(metaclass=abc_1.ABCMeta):
           * `INVALID_ARGUMENT` (`FIELD_INVALID`): no item, or too many.
 
         Errors, per item:
-          * `RESOURCE_EXHAUSTED` (`BALANCE_INSUFFICIENT`, `BUDGET_EXHAUSTED`): `missing_micros` says by how much.
+          * `RESOURCE_EXHAUSTED` (`BALANCE_INSUFFICIENT`, `BUDGET_EXHAUSTED`, `PARTY_BUDGET_EXHAUSTED`): `missing_micros` says
+            by how much.
           * `NOT_FOUND` (`ACCOUNT_UNKNOWN`, `PRICE_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`).
           * `FAILED_PRECONDITION` (`HOLD_LAPSED`): also when the placement is over, and its hold was given back.
           * `FAILED_PRECONDITION` (`CURRENCY_MISMATCH`).

@@ -62,6 +62,10 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """RESOURCE_EXHAUSTED: what the account `name` may spend in this month does not cover the amount; `missing_micros` says
     by how much, and from `renew_time` on another month counts.
     """
+    REASON_PARTY_BUDGET_EXHAUSTED: _Reason.ValueType  # 19
+    """RESOURCE_EXHAUSTED: what the party `name` may spend in this month over all its accounts of the currency does not cover
+    the amount; `missing_micros` says by how much, and from `renew_time` on another month counts.
+    """
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why accounting refused."""
@@ -105,4 +109,8 @@ REASON_ACCOUNT_IN_USE: Reason.ValueType  # 17
 REASON_BUDGET_EXHAUSTED: Reason.ValueType  # 18
 """RESOURCE_EXHAUSTED: what the account `name` may spend in this month does not cover the amount; `missing_micros` says
 by how much, and from `renew_time` on another month counts.
+"""
+REASON_PARTY_BUDGET_EXHAUSTED: Reason.ValueType  # 19
+"""RESOURCE_EXHAUSTED: what the party `name` may spend in this month over all its accounts of the currency does not cover
+the amount; `missing_micros` says by how much, and from `renew_time` on another month counts.
 """

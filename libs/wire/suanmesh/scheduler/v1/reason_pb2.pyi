@@ -207,6 +207,8 @@ class _ObstacleCodeEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ObstacleC
     """The party's work would hold more of the pool than its owner lets one party have."""
     OBSTACLE_CODE_MONTH_BUDGET: _ObstacleCode.ValueType  # 36
     """What the account may spend in this month does not cover the cost; the job waits for the next one."""
+    OBSTACLE_CODE_PARTY_BUDGET: _ObstacleCode.ValueType  # 37
+    """What the party may spend in this month over all its accounts does not cover the cost; the job waits for the next one."""
 
 class ObstacleCode(_ObstacleCode, metaclass=_ObstacleCodeEnumTypeWrapper):
     """Why one candidate cannot serve a job, or why a job cannot start."""
@@ -277,3 +279,5 @@ OBSTACLE_CODE_PARTY_SHARE: ObstacleCode.ValueType  # 35
 """The party's work would hold more of the pool than its owner lets one party have."""
 OBSTACLE_CODE_MONTH_BUDGET: ObstacleCode.ValueType  # 36
 """What the account may spend in this month does not cover the cost; the job waits for the next one."""
+OBSTACLE_CODE_PARTY_BUDGET: ObstacleCode.ValueType  # 37
+"""What the party may spend in this month over all its accounts does not cover the cost; the job waits for the next one."""
