@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING, Any
@@ -22,7 +24,26 @@ if TYPE_CHECKING:
     from suanmesh_cli.layout import Column
     from suanmesh_cli.values import Cell
 
+_LINES = re.compile(r"[^\n]+")
 FORMS = ("table", "wide", "json", "yaml", "name", "jsonl", "csv")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One thing that is shown: as data, by its name, and as rows under columns."""
+
+    data: Any
+    names: Sequence[str]
+    rows: Sequence[Any]
+    columns: Sequence[Column]
+
+
+@dataclass(slots=True)
+class Several:
+    """What verbs with several names have to show, gathered to be printed as one."""
+
+    gathering: bool = False
+    answers: list[Answer] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +61,12 @@ class View:
     headers: bool = True
     utc: bool = False
     terminal: terminal.Terminal = field(default_factory=terminal.Terminal)
+    several: Several = field(default_factory=Several, compare=False)
+
+    @property
+    def as_table(self) -> bool:
+        """Whether what is shown is rows under columns, also what is else told fact by fact."""
+        return not self.query and (self.form == "csv" or (self.for_people and bool(self.columns or self.sort)))
 
     @property
     def for_people(self) -> bool:
@@ -95,12 +122,62 @@ def show_list(
         show_data(view, {key: rows, **extra}, names=[name(item) for item in ordered], each=rows)
 
 
-def show_one(view: View, item: Message, rendered: Callable[[], Iterable[str]], *, zeros: bool = False) -> None:
-    """Print one message: as `rendered` makes it readable, or as data, with `zeros` also the fields that are empty."""
-    if view.for_people or (view.form == "csv" and not view.query):
+def show_one(
+    view: View,
+    item: Message | dict[str, Any],
+    rendered: Callable[[], Iterable[str]],
+    columns: Sequence[Column] = (),
+    *,
+    rows: Sequence[Any] | None = None,
+    names: Sequence[str] | None = None,
+    zeros: bool = False,
+) -> None:
+    """Print one message: as `rendered` makes it readable, or as data, with `zeros` also the fields that are empty.
+
+    As a table it is `rows` under `columns`, else the item itself; without columns the fields of its data. `names` are
+    what `-o name` prints, else the item's own. Raises Misuse for a column there is none of.
+    """
+    if view.for_people and not view.as_table:
         print_lines(rendered())
+        return
+    named = [str(getattr(item, "name", ""))] if names is None else names
+    answer = Answer(as_data(item, zeros=zeros), named, [item] if rows is None else rows, columns)
+    if view.several.gathering:
+        view.several.answers.append(answer)
     else:
-        show_data(view, as_data(item, zeros=zeros), names=[getattr(item, "name", "")])
+        _show_answers(view, [answer], answer.data)
+
+
+@contextmanager
+def one_answer(view: View, names: Sequence[str]) -> Iterator[None]:
+    """Print what is shown of several names as one document: a list in JSON and YAML, one head over all rows in CSV."""
+    several = view.several
+    as_data = not view.for_people and view.form not in ("jsonl", "name")
+    several.gathering = len(names) > 1 and (view.as_table or as_data)
+    try:
+        yield
+    finally:
+        answers, several.gathering, several.answers = several.answers, False, []
+        if answers:
+            _show_answers(view, answers, [answer.data for answer in answers])
+
+
+def _show_answers(view: View, answers: Sequence[Answer], data: Any) -> None:
+    from suanmesh_cli import tables
+
+    if view.as_table:
+        columns = max((answer.columns for answer in answers), key=len)
+        rows = [row for answer in answers for row in answer.rows]
+        if not columns:
+            rows = [tables.flattened(answer.data) for answer in answers]
+            columns = tables.fields_of(rows)
+        ordered = tables.ordered(view, rows, columns)
+        if view.form == "csv":
+            print_csv(tables.exported(view, ordered, columns))
+        else:
+            print_lines(tables.table(view, ordered, columns))
+    else:
+        show_data(view, data, names=[name for answer in answers for name in answer.names])
 
 
 def facts(view: View, pairs: Iterable[tuple[str, Cell]]) -> list[str]:
@@ -132,12 +209,16 @@ def show_data(view: View, data: Any, *, names: Sequence[str] = (), each: Sequenc
     """Print plain data, or what the query finds in it; `names` for `-o name`, `each` one a line for `-o jsonl`."""
     if view.query:
         found = _queried(view.query, data)
-        if isinstance(found, str) and view.form not in ("json", "yaml", "jsonl"):
+        if view.form == "csv":
+            _print_found(view, found)
+        elif isinstance(found, str) and view.form not in ("json", "yaml", "jsonl"):
             click.echo(view.terminal.shown(found))
         else:
             _print_data(view, found)
     elif view.form == "name":
         print_lines(terminal.safe(name) for name in names if name)
+    elif view.form == "csv":
+        _print_found(view, data)
     else:
         _print_data(view, each if view.form == "jsonl" and each is not None else data)
 
@@ -149,10 +230,23 @@ def print_lines(lines: Iterable[str]) -> None:
 
 
 def print_csv(rows: Iterable[Sequence[str]]) -> None:
-    """Print rows after RFC 4180, with line feeds; control characters escaped."""
+    """Print rows after RFC 4180, with line feeds; of control characters within cells only line feeds stay."""
     made = io.StringIO()
-    csv.writer(made, lineterminator="\n").writerows([terminal.safe(cell) for cell in row] for row in rows)
+    csv.writer(made, lineterminator="\n").writerows([_in_csv(cell) for cell in row] for row in rows)
     click.echo(made.getvalue(), nl=False)
+
+
+def _in_csv(cell: str) -> str:
+    return _LINES.sub(lambda part: terminal.safe(part[0]), cell.replace("\r\n", "\n"))
+
+
+def _print_found(view: View, found: Any) -> None:
+    """What a query has found as CSV: a row for each of a list, the fields of objects under their names."""
+    from suanmesh_cli import tables
+
+    items = found if isinstance(found, list) else [] if found is None else [found]
+    rows = [tables.flattened(each if isinstance(each, dict) else {"value": each}) for each in items]
+    print_csv(tables.exported(view, rows, tables.fields_of(rows)))
 
 
 def print_log(piece: bytes, log: terminal.LogText, *, final: bool = False) -> None:

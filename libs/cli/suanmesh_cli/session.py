@@ -113,11 +113,8 @@ def command(run: Run) -> Wrapped:
 
 
 def listing(run: Run) -> Wrapped:
-    """An async function as a command that lists: with the options of `command`, `--watch`, and those of tables."""
+    """An async function as a command that lists: with the options of `reading`, and `--limit`."""
 
-    @click.option("--columns", type=Titles(), default="", metavar="A,B", help="Only these columns, in this order.")
-    @click.option("--sort", type=Titles(), default="", metavar="A,-B", help="Sort what is listed; `-` for descending.")
-    @click.option("--no-headers", is_flag=True, help="Without the line of titles.")
     @click.option("--limit", type=click.IntRange(0), default=None, help="Most to list; 0 for all.")
     @functools.wraps(run)
     def wrapped(*args: Any, **given: Any) -> Awaitable[int | None]:
@@ -137,8 +134,11 @@ def drawn_as(*forms: str) -> Callable[[Run], Run]:
 
 
 def reading(run: Run) -> Wrapped:
-    """An async function as a command that shows something: with the options of `command`, and `--watch`."""
+    """An async function as a command that shows something: with the options of `command`, `--watch`, and of tables."""
 
+    @click.option("--columns", type=Titles(), default="", metavar="A,B", help="Only these columns, in this order.")
+    @click.option("--sort", type=Titles(), default="", metavar="A,-B", help="Sort what is listed; `-` for descending.")
+    @click.option("--no-headers", is_flag=True, help="Without the line of titles.")
     @click.option("-w", "--watch", is_flag=True, help="Show it again whenever it has changed, until Ctrl-C.")
     @functools.wraps(run)
     def wrapped(*args: Any, **given: Any) -> Awaitable[int | None]:
@@ -181,20 +181,21 @@ async def listed(session: Session, call: Callable[..., Any], request: Any, field
 
 
 async def each_of(session: Session, names: tuple[str, ...], act: Callable[[str], Awaitable[int | None]]) -> int:
-    """Do the same for each of several names; one that is refused is told and keeps no other away.
+    """Do the same for each of several names; what is shown of them is one answer, as `output.one_answer` has it.
 
-    The exit status is that of the first that did not go well.
+    One that is refused is told and keeps no other away. The exit status is that of the first that did not go well.
     """
     statuses = []
-    for number, name in enumerate(names):
-        if number and session.view.for_people:
-            output.print_lines([""])
-        try:
-            statuses.append(await act(name) or 0)
-        except Refusal as refusal:
-            if len(names) == 1:
-                raise
-            statuses.append(await tell(session, refusal))
+    with output.one_answer(session.view, names):
+        for number, name in enumerate(names):
+            if number and session.view.for_people and not session.view.as_table:
+                output.print_lines([""])
+            try:
+                statuses.append(await act(name) or 0)
+            except Refusal as refusal:
+                if len(names) == 1:
+                    raise
+                statuses.append(await tell(session, refusal))
     return next((status for status in statuses if status), 0)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -62,6 +63,25 @@ def exported(
         yield [values.exported(column.value(item), view.lang) for column in kept]
     if footer is not None:
         yield [values.exported(footer[columns.index(column)], view.lang) for column in kept]
+
+
+def flattened(data: Mapping[str, Any], path: str = "") -> dict[str, Cell]:
+    """The fields of nested data by their paths, such as `state_reason.code`; a list is one value, as JSON."""
+    found: dict[str, Cell] = {}
+    for name, value in data.items():
+        if isinstance(value, Mapping):
+            found |= flattened(value, f"{path}{name}.")
+        elif isinstance(value, list | bool):
+            found[path + name] = json.dumps(value, ensure_ascii=False)
+        else:
+            found[path + name] = "" if value is None else str(value)
+    return found
+
+
+def fields_of(rows: Sequence[Mapping[str, Cell]]) -> list[Column]:
+    """A column for each field that some of the rows have, in the order in which they come first."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return [Column(name, lambda row, name=name: row.get(name, "")) for name in names]  # type: ignore[misc]
 
 
 def key(title: str) -> str:

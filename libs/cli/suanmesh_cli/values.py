@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
@@ -11,6 +12,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from suanmesh.type.v1.state_reason_pb2 import StateReason
 from suanmesh_cli import units
 from suanmesh_cli.render.states import because
+
+FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+"""What formulas begin with, in Chinese input too."""
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +79,23 @@ def words(cell: Cell, lang: str, zone: tzinfo | None) -> str:
 
 
 def exported(cell: Cell, lang: str) -> str:
-    """As a program reads it: bare numbers, times in UTC after RFC 3339."""
+    """As a program reads it: bare numbers, times in UTC after RFC 3339, and no text that a spreadsheet reckons with."""
     match cell:
         case Timestamp():
             return cell.ToJsonString() if cell.seconds else ""
         case StateReason():
-            return because(cell, lang)
+            return inert(because(cell, lang))
         case Quantity():
             return f"{cell.number:f}" if isinstance(cell.number, Decimal) else str(cell.number)
-        case _:
+        case int():
             return str(cell)
+        case _:
+            return inert(cell)
+
+
+def inert(text: str) -> str:
+    """`text`, with an apostrophe before what a spreadsheet takes for a formula: others write it, finance opens it."""
+    return f"'{text}" if text.startswith(FORMULA) and not _NUMBER.fullmatch(text) else text
 
 
 def order(cell: Cell) -> tuple[int, int | Decimal | str]:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -100,7 +101,8 @@ async def show_bill(session: Session, account_name: str, job_name: str, start: s
     if session.view.for_people:
         output.print_lines(rendering.bill(session.view, owed))
     elif session.view.form in ("csv", "jsonl", "name"):
-        output.show_list(session.view, "charges", owed.charges, columns, footer=footer)
+        data = partial(output.as_data, zeros=True)
+        output.show_list(session.view, "charges", owed.charges, columns, footer=footer, data=data)
     else:
         output.show_one(session.view, owed, list, zeros=True)
 

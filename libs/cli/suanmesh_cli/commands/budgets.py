@@ -109,7 +109,9 @@ async def _set_budget(
         currency = currency or await _currency(session, mesh, party)
         asked = SetPartyBudgetRequest(party=party, currency=currency, budget=bound, request_id=request_id)
         made = await mesh.accounting.SetPartyBudget(asked, timeout=session.timeout_s)
-    output.show_one(session.view, made, lambda: rendering.told(session.view, made, SystemClock().now()))
+    output.show_one(
+        session.view, made, lambda: rendering.told(session.view, made, SystemClock().now()), names=[made.party]
+    )
 
 
 async def _currency(session: Session, mesh: Mesh, party: str) -> str:

@@ -12,8 +12,7 @@ from suanmesh_cli import output
 from suanmesh_cli.layout import Column
 from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.names import ContextName
-from suanmesh_cli.session import Session, command
-from suanmesh_cli.tables import table
+from suanmesh_cli.session import Session, command, listing, reading
 from suanmesh_cli.usage import Misuse
 from suanmesh_client import contexts
 from suanmesh_kernel.names import checked_id
@@ -21,7 +20,7 @@ from suanmesh_kernel.texts import Text
 
 FILE = click.Path(exists=True, dir_okay=False, resolve_path=True)
 COLUMNS = (
-    Column("", lambda each: each[1]),
+    Column("CURRENT", lambda each: each[1]),
     Column("CONTEXT", lambda each: each[0].name),
     Column("GATEWAY", lambda each: each[0].gateway),
     Column("NODE", lambda each: each[0].node, rank=1),
@@ -44,35 +43,39 @@ def ctx() -> None:
 
 
 @ctx.command("show")
-@command
+@reading
 async def show_context(session: Session) -> None:
     """Show the context in use, where each value comes from, and which others there are."""
     used = session.context
     origins = dict(used.origins)
     values = {field: getattr(used, field) for field in contexts.FIELDS if getattr(used, field)}
     known = _known(session)
-    if session.view.for_people:
+    if session.view.for_people and not session.view.as_table:
         rows = [(field, f"{value}  ({origins.get(field, '')})") for field, value in values.items()]
         told = [("context", used.name), *rows, ("known", ", ".join(known.contexts))]
         output.print_lines(output.facts(session.view, told))
     else:
         data = {"name": used.name, **values, "origins": origins, "contexts": list(known.contexts)}
-        output.show_data(session.view, data, names=[used.name])
+        output.show_one(session.view, data, list, names=[used.name])
 
 
 @ctx.command("list")
-@command
+@listing
 async def list_contexts(session: Session) -> None:
     """List the contexts of all files; `*` marks the one in use."""
     known = _known(session)
     used = session.context_name or session.environment.get("SUANMESH_CONTEXT") or known.current
-    if session.view.for_people:
-        rows = [(each, "*" if each.name == used else "") for each in known.contexts.values()]
-        output.print_lines(table(session.view, rows, COLUMNS))
-    else:
-        fields = ("name", *contexts.FIELDS)
-        data = [{field: getattr(each, field) for field in fields} for each in known.contexts.values()]
-        output.show_data(session.view, {"contexts": data, "current": used}, names=list(known.contexts), each=data)
+    fields = ("name", *contexts.FIELDS)
+    rows = [(each, "*" if each.name == used else "") for each in known.contexts.values()]
+    output.show_list(
+        session.view,
+        "contexts",
+        rows,
+        COLUMNS,
+        name=lambda row: str(row[0].name),
+        data=lambda row: {field: getattr(row[0], field) for field in fields},
+        current=used,
+    )
 
 
 @ctx.command("use")

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import click
 
 from suanmesh.transport.v1.dataset_pb2 import Dataset, Replica
-from suanmesh.transport.v1.transfer_pb2 import Transfer
 from suanmesh.transport.v1.transport_service_pb2 import (
     GetDatasetRequest,
     ListDatasetsRequest,
@@ -51,13 +50,6 @@ def complete(replica: Replica) -> bool:
     return replica.state == Replica.STATE_COMPLETE
 
 
-def verified(transfer: Transfer) -> str:
-    """Whether the digest recomputed at the target is the dataset's."""
-    if transfer.state != Transfer.STATE_DONE:
-        return ""
-    return "yes" if transfer.receipt.digest == transfer.digest else "NO"
-
-
 def labelled(labels: Mapping[str, str]) -> str:
     """`team=vision,stage=trial`."""
     return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
@@ -79,22 +71,6 @@ DATASET_COLUMNS = (
 VERSION_COLUMNS = (
     Column("VERSION", lambda dataset: of_version(dataset.name, dataset.version)),
     *(column for column in DATASET_COLUMNS if column.title not in ("DATASET", "PARTY", "VERSION")),
-)
-TRANSFER_COLUMNS = (
-    Column("TRANSFER", lambda transfer: transfer.name),
-    Column("DATASET", lambda transfer: transfer.dataset, rank=2),
-    Column("FROM", lambda transfer: units.short(transfer.source), rank=1),
-    Column("TO", lambda transfer: units.short(transfer.target), rank=1),
-    Column("STATE", lambda transfer: Transfer.State.Name(transfer.state).removeprefix("STATE_")),
-    Column("DONE", lambda transfer: values.size(transfer.progress.bytes_done), rank=3),
-    Column("BYTES", lambda transfer: values.size(transfer.bytes), rank=1),
-    Column("CHUNKS", lambda transfer: f"{transfer.progress.chunks_done}/{transfer.progress.chunks}", rank=5),
-    Column("AGAIN", lambda transfer: transfer.progress.chunks_again, rank=5),
-    Column("RATE", lambda transfer: values.rate(transfer.rate_bps) if transfer.rate_bps else "unpaced", rank=4),
-    Column("VERIFIED", verified, rank=2),
-    Column("PURPOSE", lambda transfer: Transfer.Purpose.Name(transfer.purpose).removeprefix("PURPOSE_"), rank=4),
-    Column("FOR", lambda transfer: transfer.placement, rank=5),
-    Column("BECAUSE", lambda transfer: transfer.state_reason, rank=2, fold=True),
 )
 
 
@@ -155,14 +131,14 @@ async def show_dataset(session: Session, names: tuple[str, ...]) -> int:
                 lines = output.facts(session.view, dataset_facts(found))
                 return [*lines, "", *table(session.view, earlier, VERSION_COLUMNS)] if earlier else lines
 
-            output.show_one(session.view, found, told)
+            output.show_one(session.view, found, told, DATASET_COLUMNS)
 
         return await each_of(session, names, show)
 
 
 @data.command("rm")
 @click.argument("names", type=Name("datasets"), nargs=-1, required=True)
-@reading
+@command
 async def remove(session: Session, names: tuple[str, ...]) -> int:
     """Remove the datasets NAMES with all their versions, or single versions such as digits@2."""
     async with session.mesh() as mesh:
@@ -190,7 +166,7 @@ async def label(session: Session, name: str, labels: tuple[tuple[str, str], ...]
     async with session.mesh() as mesh:
         request = SetDatasetLabelsRequest(name=full_name("datasets", name), labels=dict(labels))
         found = await mesh.transport.SetDatasetLabels(request, timeout=session.timeout_s)
-    output.show_one(session.view, found, lambda: output.facts(session.view, dataset_facts(found)))
+    output.show_one(session.view, found, lambda: output.facts(session.view, dataset_facts(found)), DATASET_COLUMNS)
 
 
 @data.command("put")
@@ -235,7 +211,7 @@ async def put(
             )
         request = GetDatasetRequest(name=brought.pinned)
         found = await mesh.transport.GetDataset(request, timeout=session.timeout_s)
-    output.show_one(session.view, found, lambda: output.facts(session.view, dataset_facts(found)))
+    output.show_one(session.view, found, lambda: output.facts(session.view, dataset_facts(found)), DATASET_COLUMNS)
 
 
 @data.command("get")
@@ -311,7 +287,7 @@ async def list_transfers(session: Session) -> None:
     """List your transfers, newest first."""
     async with session.mesh() as mesh:
         found = await listed(session, mesh.transport.ListTransfers, ListTransfersRequest(), "transfers")
-    output.show_list(session.view, "transfers", found, TRANSFER_COLUMNS)
+    output.show_list(session.view, "transfers", found, transfers.TRANSFER_COLUMNS)
 
 
 def chosen(brought: Brought) -> Text:

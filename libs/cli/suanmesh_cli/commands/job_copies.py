@@ -14,7 +14,6 @@ from suanmesh_cli.commands.job_views import ended_status, show_job
 from suanmesh_cli.layout import Column
 from suanmesh_cli.names import Name
 from suanmesh_cli.session import Session, command, full_name, reading
-from suanmesh_cli.tables import table
 
 ALWAYS_DIFFERENT = frozenset(
     {"name", "history", "etag", "trace_id", "decision", "placement", "create_time", "end_time"}
@@ -60,10 +59,11 @@ async def diff(session: Session, one: str, other: str) -> int:
     async with session.mesh() as mesh:
         jobs = [await mesh.scheduler.GetJob(GetJobRequest(name=each), timeout=session.timeout_s) for each in names]
     found = differences(*jobs)
-    if session.view.for_people:
-        output.print_lines(table(session.view, found, columns(*names)))
+    if session.view.for_people or session.view.as_table:
+        output.show_list(session.view, "differences", found, columns(*names))
     else:
-        output.show_data(session.view, [dict(zip(("field", *names), each, strict=True)) for each in found])
+        rows = [dict(zip(("field", *names), each, strict=True)) for each in found]
+        output.show_data(session.view, rows, names=[each[0] for each in found])
     return DIFFERENT if found else 0
 
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from suanmesh.scheduler.v1.placement_pb2 import TaskResult
@@ -10,6 +15,10 @@ from suanmesh_cli import output, units, values
 from suanmesh_cli.layout import Column
 from suanmesh_cli.names import Name
 from suanmesh_cli.session import Session, each_of, full_name, listed, listing
+from suanmesh_cli.values import Cell
+
+if TYPE_CHECKING:
+    from suanmesh_sdk import Mesh
 
 STATES = [name for name in TaskResult.State.keys() if not name.endswith("UNSPECIFIED")]  # noqa: SIM118 - no dict
 
@@ -57,4 +66,29 @@ async def list_tasks(session: Session, names: tuple[str, ...], states: tuple[str
                 output.print_lines([request.job])
             output.show_list(session.view, "tasks", tasks, columns)
 
-        return await each_of(session, names, list_one)
+        if len(names) == 1 or (session.view.for_people and not session.view.as_table):
+            return await each_of(session, names, list_one)
+        return await _list_all(session, mesh, names, wanted)
+
+
+async def _list_all(session: Session, mesh: Mesh, names: tuple[str, ...], states: Sequence[Any]) -> int:
+    """The tasks of several jobs as one list, each beside its job."""
+    found: list[tuple[str, Task]] = []
+
+    async def add(name: str) -> None:
+        request = ListTasksRequest(job=full_name("jobs", name), states=states)
+        found.extend((request.job, task) for task in await listed(session, mesh.scheduler.ListTasks, request, "tasks"))
+
+    status = await each_of(session, names, add)
+    of_task = [replace(column, value=partial(_of_task, column.value)) for column in (*COLUMNS, PARAMETERS)]
+    columns = (Column("JOB", lambda pair: pair[0]), *of_task)
+    output.show_list(
+        session.view, "tasks", found, columns,
+        name=lambda pair: f"{pair[0]} {pair[1].result.index}",
+        data=lambda pair: {"job": pair[0]} | output.as_data(pair[1]),
+    )  # fmt: skip
+    return status
+
+
+def _of_task(value: Callable[[Task], Cell], pair: tuple[str, Task]) -> Cell:
+    return value(pair[1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from suanmesh.scheduler.v1.decision_pb2 import CandidateExplanation, Decision
 from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh_cli import output
+from suanmesh_cli.commands.job_lists import COLUMNS
 from suanmesh_cli.session import Session
 
 NOTHING_FITS = 6
@@ -18,7 +19,7 @@ def show_job(session: Session, found: Job) -> None:
 
         return output.facts(session.view, rendering.job_facts(session.view, found))
 
-    output.show_one(session.view, found, rendered)
+    output.show_one(session.view, found, rendered, COLUMNS)
 
 
 def ended_status(session: Session, ended: Job) -> int:
@@ -35,7 +36,7 @@ def show_candidate(session: Session, told: CandidateExplanation) -> None:
 
         return rendering.candidate(session.view, told)
 
-    output.show_one(session.view, told, rendered)
+    output.show_one(session.view, told, rendered, names=[told.candidate.pool])
 
 
 def show_decision(session: Session, made: Decision) -> int:
@@ -46,5 +47,8 @@ def show_decision(session: Session, made: Decision) -> int:
 
         return rendering.decision(session.view, made)
 
-    output.show_one(session.view, made, rendered)
+    from suanmesh_cli.render.explain import exported_columns
+
+    rows = [(made, each) for each in made.candidates]
+    output.show_one(session.view, made, rendered, exported_columns(session.lang), rows=rows)
     return 0 if made.chosen else NOTHING_FITS

@@ -133,7 +133,7 @@ async def _invite(session: Session, request: CreateJoinTokenRequest) -> None:
         )
         output.note(spend.of(session.lang))
     else:
-        output.show_data(session.view, {"invite": invite, "expireTime": expires.ToJsonString()})
+        output.show_one(session.view, {"invite": invite, "expireTime": expires.ToJsonString()}, list)
 
 
 @click.command()

@@ -148,7 +148,7 @@ async def show_price(session: Session, names: tuple[str, ...]) -> int:
         book = await _in_force(session, full_name("priceBooks", name))
         if book is None:
             raise unknown(name)
-        output.show_one(session.view, book, lambda: table(session.view, [book], PRICE_COLUMNS))
+        output.show_one(session.view, book, lambda: table(session.view, [book], PRICE_COLUMNS), PRICE_COLUMNS)
 
     return await each_of(session, names, show)
 
@@ -192,7 +192,7 @@ async def set_prices(
     request = PublishPriceBookRequest(price_book_id=units.short(name), price_book=made, request_id=request_id)
     async with session.mesh() as mesh:
         done = await mesh.accounting.PublishPriceBook(request, timeout=session.timeout_s)
-    output.show_one(session.view, done, lambda: table(session.view, [done], PRICE_COLUMNS))
+    output.show_one(session.view, done, lambda: table(session.view, [done], PRICE_COLUMNS), PRICE_COLUMNS)
 
 
 @click.group(cls=Verbs)
@@ -242,7 +242,7 @@ def unknown(name: str) -> NotFound:
 
 def print_account(session: Session, shown: Account) -> None:
     """Show one account."""
-    output.show_one(session.view, shown, lambda: table(session.view, [shown], ACCOUNT_COLUMNS))
+    output.show_one(session.view, shown, lambda: table(session.view, [shown], ACCOUNT_COLUMNS), ACCOUNT_COLUMNS)
 
 
 async def _in_force(session: Session, name: str) -> PriceBook | None:

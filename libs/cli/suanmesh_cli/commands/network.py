@@ -204,7 +204,9 @@ async def show_reservation(session: Session, names: tuple[str, ...]) -> int:
         async def show(name: str) -> None:
             request = GetReservationRequest(name=full_name("reservations", name))
             found = await mesh.network_orchestrator.GetReservation(request, timeout=session.timeout_s)
-            output.show_one(session.view, found, lambda: output.facts(session.view, reservation_facts(found)))
+            output.show_one(
+                session.view, found, lambda: output.facts(session.view, reservation_facts(found)), RESERVATION_COLUMNS
+            )
 
         return await each_of(session, names, show)
 
@@ -258,7 +260,7 @@ def link_facts(link: Link) -> Facts:
 
 
 def _show(session: Session, link: Link) -> None:
-    output.show_one(session.view, link, lambda: output.facts(session.view, link_facts(link)))
+    output.show_one(session.view, link, lambda: output.facts(session.view, link_facts(link)), LINK_COLUMNS)
 
 
 def _change(found: Link, given: dict[str, Any]) -> None:

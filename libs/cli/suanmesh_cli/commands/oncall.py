@@ -86,7 +86,7 @@ class Looks:
         elsewhere = () if self._targets else other_machines(self._folder)
         found = looking.seen(before, now, now_s - then_s, elsewhere)
         data = found.data()
-        output.show_one(self._session.view, data, lambda: rendering.top(self._session.view, found))  # type: ignore[arg-type]
+        output.show_one(self._session.view, data, lambda: rendering.top(self._session.view, found))
         return None
 
     async def _look(self) -> tuple[float, Any]:

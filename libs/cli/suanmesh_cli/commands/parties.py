@@ -159,7 +159,7 @@ async def _set_state(session: Session, name: str, state: Party.State.ValueType) 
 
 
 def _show(session: Session, found: Party) -> None:
-    output.show_one(session.view, found, lambda: output.facts(session.view, party_facts(found)))
+    output.show_one(session.view, found, lambda: output.facts(session.view, party_facts(found)), COLUMNS)
 
 
 def party_facts(found: Party) -> Facts:

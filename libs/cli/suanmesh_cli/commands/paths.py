@@ -80,7 +80,8 @@ async def find(session: Session, source: str, target: str, bandwidth: int, laten
             return table(session.view, [("cheapest", found.path)], COLUMNS)
         return output.sentence(session.view, words(found.obstacle).of(session.lang))
 
-    output.show_one(session.view, found, rendered)
+    rows = [("cheapest", found.path)] if found.HasField("path") else []
+    output.show_one(session.view, found, rendered, COLUMNS, rows=rows, names=found.path.links)
     return 0 if found.HasField("path") else NOTHING_FITS
 
 
@@ -93,7 +94,10 @@ async def explain(session: Session, source: str, target: str, bandwidth: int, la
     async with session.mesh() as mesh:
         told = await mesh.network_orchestrator.ExplainPath(request, timeout=session.timeout_s)
         await _require_sites(session, mesh, told.found, request.query)
-    output.show_one(session.view, told, lambda: _explained(session, told))
+    rows = _ways(told)
+    output.show_one(
+        session.view, told, lambda: _explained(session, told), COLUMNS, rows=rows, names=told.found.path.links
+    )
     return 0 if told.found.HasField("path") else NOTHING_FITS
 
 
@@ -128,10 +132,13 @@ def _query(source: str, target: str, bandwidth: int, latency: int) -> PathQuery:
     )
 
 
-def _explained(session: Session, told: PathExplanation) -> list[str]:
-    view = session.view
+def _ways(told: PathExplanation) -> list[Told]:
     found = [("cheapest", told.found.path)] if told.found.HasField("path") else []
-    others = [(which, getattr(told, which)) for which in ("fastest", "widest") if told.HasField(which)]
-    no = [] if found else output.sentence(view, words(told.found.obstacle).of(session.lang))
-    paths = table(view, [*found, *others], COLUMNS) if found or others else []
+    return found + [(which, getattr(told, which)) for which in ("fastest", "widest") if told.HasField(which)]
+
+
+def _explained(session: Session, told: PathExplanation) -> list[str]:
+    view, ways = session.view, _ways(told)
+    no = [] if told.found.HasField("path") else output.sentence(view, words(told.found.obstacle).of(session.lang))
+    paths = table(view, ways, COLUMNS) if ways else []
     return [*no, *paths, *(["", *table(view, told.links, LINK_COLUMNS)] if told.links else [])]

@@ -88,7 +88,7 @@ async def show_site(session: Session, names: tuple[str, ...]) -> int:
             troubles: Facts = [("trouble", each.state.reason) for each in pools if each.state.reason.code]
             reached: Facts = [("reached", BY_RELAY.of(session.lang))] if found.data_endpoint == RELAY else []
             facts = site_facts(found) + reached + troubles
-            output.show_one(session.view, found, lambda: output.facts(session.view, facts))
+            output.show_one(session.view, found, lambda: output.facts(session.view, facts), SITE_COLUMNS)
 
         return await each_of(session, names, show)
 

@@ -55,7 +55,9 @@ async def show(session: Session, name: str, job_name: str, everything: bool) -> 
 
         return rendering.trace(session.view, found, fold=not everything)
 
-    output.show_one(session.view, found, rendered)
+    from suanmesh_cli.render.trace import SPAN_COLUMNS
+
+    output.show_one(session.view, found, rendered, SPAN_COLUMNS, rows=[(found, span) for span in found.spans])
 
 
 @trace.command("list")

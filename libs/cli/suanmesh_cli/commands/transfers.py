@@ -16,6 +16,7 @@ from suanmesh.transport.v1.transport_service_pb2 import (
 )
 from suanmesh_cli import output, units, values
 from suanmesh_cli.following import Outage
+from suanmesh_cli.layout import Column
 from suanmesh_cli.names import Name
 from suanmesh_cli.session import Session, command, each_of, full_name, reading
 from suanmesh_cli.usage import Amount
@@ -28,6 +29,31 @@ if TYPE_CHECKING:
 ENDED = frozenset((Transfer.STATE_DONE, Transfer.STATE_FAILED, Transfer.STATE_CANCELLED))
 LOOK_S = 0.5
 """How often a transfer that is watched is looked at."""
+
+
+def verified(transfer: Transfer) -> str:
+    """Whether the digest recomputed at the target is the dataset's."""
+    if transfer.state != Transfer.STATE_DONE:
+        return ""
+    return "yes" if transfer.receipt.digest == transfer.digest else "NO"
+
+
+TRANSFER_COLUMNS = (
+    Column("TRANSFER", lambda transfer: transfer.name),
+    Column("DATASET", lambda transfer: transfer.dataset, rank=2),
+    Column("FROM", lambda transfer: units.short(transfer.source), rank=1),
+    Column("TO", lambda transfer: units.short(transfer.target), rank=1),
+    Column("STATE", lambda transfer: Transfer.State.Name(transfer.state).removeprefix("STATE_")),
+    Column("DONE", lambda transfer: values.size(transfer.progress.bytes_done), rank=3),
+    Column("BYTES", lambda transfer: values.size(transfer.bytes), rank=1),
+    Column("CHUNKS", lambda transfer: f"{transfer.progress.chunks_done}/{transfer.progress.chunks}", rank=5),
+    Column("AGAIN", lambda transfer: transfer.progress.chunks_again, rank=5),
+    Column("RATE", lambda transfer: values.rate(transfer.rate_bps) if transfer.rate_bps else "unpaced", rank=4),
+    Column("VERIFIED", verified, rank=2),
+    Column("PURPOSE", lambda transfer: Transfer.Purpose.Name(transfer.purpose).removeprefix("PURPOSE_"), rank=4),
+    Column("FOR", lambda transfer: transfer.placement, rank=5),
+    Column("BECAUSE", lambda transfer: transfer.state_reason, rank=2, fold=True),
+)
 
 
 @click.command("create")
@@ -146,7 +172,9 @@ async def _until_ended(session: Session, mesh: Mesh, name: str) -> Transfer:
 
 
 def _show(session: Session, transfer: Transfer) -> None:
-    output.show_one(session.view, transfer, lambda: output.facts(session.view, transfer_facts(transfer)))
+    output.show_one(
+        session.view, transfer, lambda: output.facts(session.view, transfer_facts(transfer)), TRANSFER_COLUMNS
+    )
 
 
 VERBS = (create, show, watch, cancel)

@@ -113,7 +113,7 @@ def _show(session: Session, found: NodeTrust) -> None:
         ("keys", len(found.signing_keys)),
         ("until", _until(found)),
     ]
-    output.show_one(session.view, found, lambda: output.facts(session.view, pairs))
+    output.show_one(session.view, found, lambda: output.facts(session.view, pairs), COLUMNS)
 
 
 async def _bundle(session: Session) -> TrustBundle:

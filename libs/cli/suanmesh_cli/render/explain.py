@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
 from suanmesh.scheduler.v1.decision_pb2 import Candidate, CandidateExplanation, Decision
 from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh.scheduler.v1.reason_pb2 import ObstacleCode
@@ -48,12 +52,28 @@ WORDS = {
 
 def columns(made: Decision, lang: str) -> tuple[Column, ...]:
     """What is shown of a candidate; `*` marks the winner and `2` the runner-up."""
+    return (Column("", lambda each: _mark(made, each)), *_columns(lang))
 
-    def mark(each: Candidate) -> str:
-        return "*" if each.pool == made.chosen else "2" if each.pool == made.runner_up else ""
 
+def exported_columns(lang: str) -> tuple[Column, ...]:
+    """The same of candidates beside their decisions, which may be of several jobs."""
     return (
-        Column("", mark),
+        Column("JOB", lambda pair: short(pair[0].name.partition("/decisions/")[0])),
+        Column("CHOICE", lambda pair: _mark(*pair)),
+        *(replace(each, value=partial(_of_candidate, each.value)) for each in _columns(lang)),
+    )
+
+
+def _of_candidate(value: Callable[[Candidate], Cell], pair: tuple[Decision, Candidate]) -> Cell:
+    return value(pair[1])
+
+
+def _mark(made: Decision, each: Candidate) -> str:
+    return "*" if each.pool == made.chosen else "2" if each.pool == made.runner_up else ""
+
+
+def _columns(lang: str) -> tuple[Column, ...]:
+    return (
         Column("POOL", lambda each: short(each.pool)),
         Column("COST", lambda each: _money(each.cost_micros, there=each.HasField("cost_micros"))),
         Column("COMPUTE", lambda each: _money(each.compute_micros, there=each.HasField("compute_micros")), rank=3),

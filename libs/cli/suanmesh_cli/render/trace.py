@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from suanmesh.gateway.v1.trace_pb2 import Span, Trace
 from suanmesh_cli import values
 from suanmesh_cli.layout import Column
+from suanmesh_cli.names import short
 from suanmesh_cli.output import View, sentence
 from suanmesh_cli.tables import table
 
@@ -44,6 +45,19 @@ COLUMNS = (
     Column("DURATION", lambda row: values.duration_us(row.duration_us)),
     Column("ERROR", lambda row: row.error, fold=True),
 )
+
+
+SPAN_COLUMNS = (
+    Column("TRACE", lambda pair: short(pair[0].name)),
+    Column("SPAN", lambda pair: pair[1].span_id),
+    Column("PARENT", lambda pair: pair[1].parent_span_id),
+    Column("NAME", lambda pair: pair[1].name),
+    Column("SERVICE", lambda pair: pair[1].service),
+    Column("STARTED", lambda pair: pair[1].start_time),
+    Column("DURATION", lambda pair: values.duration_us(pair[1].duration_us)),
+    Column("ERROR", lambda pair: pair[1].status_message or ("ERROR" if pair[1].error else "")),
+)
+"""Of a span beside its trace, for other programs."""
 
 
 def trace(view: View, shown: Trace, *, fold: bool = True) -> list[str]:
