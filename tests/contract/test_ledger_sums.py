@@ -95,7 +95,9 @@ KEYS: dict[q.ChargeGroup, Callable[[Charge], object]] = {
     q.ChargeGroup.JOB: lambda charge: charge.job,
     q.ChargeGroup.SITE: lambda charge: charge.usage.removesuffix(f"/e/{charge.usage.rpartition('/')[2]}"),
     q.ChargeGroup.METER: lambda charge: charge.meter,
-    q.ChargeGroup.DATASET: lambda charge: charge.dataset.partition("@")[0],
+    q.ChargeGroup.DATASET: lambda charge: (
+        charge.dataset.partition("@")[0] or (q.NOT_RECORDED if charge.meter == METER_TRANSFER_BYTES else q.NO_DATASET)
+    ),
     q.ChargeGroup.DAY: lambda charge: charge.create_time.seconds // 86_400,
 }
 
@@ -106,8 +108,6 @@ async def test_sums_are_those_of_the_lines(charged: Ledger, group: q.ChargeGroup
     """Finance adds up the lines of a bill by itself; a sum that differs by a micro is a dispute."""
     expected: dict[object, Counter[str]] = {}
     for charge in await lines(charged, *period):
-        if group is q.ChargeGroup.DATASET and not charge.dataset:
-            continue
         sums = expected.setdefault(KEYS[group](charge), Counter())
         sums.update(charges=1, amount=charge.amount_micros, waived=charge.waived_micros)
     found = await charged.page(summed(group, start_us=period[0], end_us=period[1]))
@@ -142,13 +142,17 @@ async def test_pages_of_sums_are_the_whole(charged: Ledger, group: q.ChargeGroup
 
 
 async def test_what_moved_data_cost_is_summed_by_the_data(charged: Ledger) -> None:
-    """Whoever brings large data must see which of it costs."""
+    """Whoever brings large data must see which of it costs; what charges do not name must not go missing."""
+    unknown = moved(40, "p3", 5, "in@1", DAYS * q.DAY_US)
+    await one(charged, replace(unknown, moves={"transfers/t40": Move("sites/s", "sites/a", "placements/p3")}))
     found = await charged.page(summed(q.ChargeGroup.DATASET))
-    assert [(each.key, each.charges, each.amount_micros) for each in found.sums.items] == [
-        ("datasets/in", 2, 22),
-        ("datasets/out", 1, 11),
-    ]
-    assert (found.charges, found.total_micros) == (3, 33)
+    *of_transfers, others = found.sums.items
+    assert [(each.key, each.charges, each.amount_micros) for each in of_transfers] == [
+        ("datasets/in", 2, 22), ("datasets/out", 1, 11), (q.NOT_RECORDED, 1, 5),
+    ]  # fmt: skip
+    assert others.key == q.NO_DATASET
+    bill = await charged.page(q.Bill(ALL, ACME, "", "", 0, 2**62))
+    assert (found.charges, found.total_micros) == (bill.charge_count, bill.total_micros)
 
 
 async def test_days_begin_where_the_reader_lives(charged: Ledger) -> None:

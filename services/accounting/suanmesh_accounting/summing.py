@@ -72,7 +72,8 @@ def _sum_to(found: q.ChargeSum, group: q.ChargeGroup, offset_us: int) -> pb.Char
     elif group is q.ChargeGroup.METER:
         message.meter = money_pb2.Meter.ValueType(int(found.key))
     elif group is q.ChargeGroup.DATASET:
-        message.dataset = str(found.key)
+        if found.key != q.NO_DATASET:
+            message.dataset = "" if found.key == q.NOT_RECORDED else str(found.key)
     else:
         message.day.CopyFrom(wire.timestamp(int(found.key) * q.DAY_US - offset_us))
     return message

@@ -198,7 +198,8 @@ async def test_what_moved_cost_by_a_label_of_the_data(oracle: Any, run: Run) -> 
     """A project pays for the data it brings, whoever's job reads it."""
     projects = {"datasets/in": "sky", "datasets/out": "sea", "datasets/gone": ""}
     sums = [ChargeSum(dataset=name, charges=1, amount_micros=5) for name in projects]
-    summed = SummarizeChargesResponse(account="accounts/a", currency="CNY", charges=3, total_micros=15, sums=sums)
+    sums += [ChargeSum(dataset="", charges=2, amount_micros=4), ChargeSum(charges=9, amount_micros=81)]
+    summed = SummarizeChargesResponse(account="accounts/a", currency="CNY", charges=14, total_micros=100, sums=sums)
 
     async def answer(body: bytes, context: Any) -> bytes:
         if oracle.asked[-1][0] == "SummarizeCharges":
@@ -212,10 +213,15 @@ async def test_what_moved_cost_by_a_label_of_the_data(oracle: Any, run: Run) -> 
     *lines, foot = rows_of(await run("bill", "show", "--account", "a", "--by", "dataset-label:project", "-o", "csv"))
     assert [(line["label"], line["datasets"], line["amount"]) for line in lines] == [
         ("sea", "1", "0.000005"), ("sky", "1", "0.000005"), ("", "1", "0.000005"),
+        ("(not recorded)", "0", "0.000004"), ("(no transfer)", "0", "0.000081"),
     ]  # fmt: skip
-    assert foot["amount"] == "0.000015"
+    assert Decimal(foot["amount"]) == sum(Decimal(line["amount"]) for line in lines)
     *lines, foot = rows_of(await run("bill", "show", "--account", "a", "--by", "dataset", "-o", "csv"))
-    assert [line["dataset"] for line in lines] == ["in", "out", "gone"]
+    assert [line["dataset"] for line in lines] == ["in", "out", "gone", "(not recorded)", "(no transfer)"]
+    assert Decimal(foot["amount"]) == sum(Decimal(line["amount"]) for line in lines)
+    told = json.loads((await run("bill", "show", "--account", "a", "--by", "dataset", "-o", "json")).stdout)["sums"]
+    assert [(row["key"], row["of"]) for row in told[3:]] == [("", "NOT_RECORDED"), ("", "NO_DATASET")]
+    assert "（未记录）" in (await run("bill", "show", "--account", "a", "--by", "dataset", "--lang", "zh")).stdout
 
 
 async def test_what_cannot_be_summed_by_is_not_asked(oracle: Any, run: Run) -> None:

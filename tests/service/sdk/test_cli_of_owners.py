@@ -40,7 +40,8 @@ async def test_a_drain_is_followed_until_nothing_is_left(oracle: Any, run: Run) 
     done = await run("site", "drain", "a", "--note", "fans")
     assert (done.exit_code, looks) == (0, 5)
     assert done.stderr.splitlines() == ["sites/a: 3 left", "sites/a: 1 left", "sites/a: 0 left"]
-    sent = SetSiteAdmissionRequest.FromString(next(body for method, body in oracle.asked if method == "SetSiteAdmission"))
+    [asked] = [body for method, body in oracle.asked if method == "SetSiteAdmission"]
+    sent = SetSiteAdmissionRequest.FromString(asked)
     assert (sent.name, sent.admission, sent.note) == ("sites/a", Site.ADMISSION_DRAINING, "fans")
 
 

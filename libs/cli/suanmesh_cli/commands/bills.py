@@ -137,13 +137,13 @@ async def _show_sums(
     if by == "day":
         rows = await _days(session, mesh, request, rows)
     if key:
-        labels = await _labels(session, mesh, group, [str(each["key"]) for each in rows], key)
+        labels = await _labels(session, mesh, group, [str(each["key"]) for each in rows if "of" not in each], key)
         rows = sums.by_label(rows, labels, f"{group}s")
     if answer.next_page_token or len(rows) > most:
         rows = rows[:most]
         output.note_more(session.view, len(rows))
     shown = sums.Shown(by, account, answer)
-    columns, footer = sums.columns_of(shown), sums.footer_of(session.view, shown)
+    columns, footer = sums.columns_of(shown, session.lang), sums.footer_of(session.view, shown)
     if session.view.for_people:
         output.print_lines([session.view.words(sums.head(session.view, shown))])
     totals: dict[str, Any] = {"account": account, "currency": answer.currency, "charges": str(answer.charges)}

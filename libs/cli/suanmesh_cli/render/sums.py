@@ -11,9 +11,17 @@ from suanmesh_cli import units, values
 from suanmesh_cli.layout import Column
 from suanmesh_cli.output import View
 from suanmesh_cli.values import Cell
+from suanmesh_kernel.texts import Text
 
 Row = dict[str, Any]
 """What is printed as data as it is; amounts are texts of 10^-6, as in JSON of the contracts."""
+
+
+OF_NO_DATASET = {
+    "NOT_RECORDED": Text("(not recorded)", "（未记录）"),
+    "NO_DATASET": Text("(no transfer)", "（非搬运）"),
+}
+"""What stands in the place of a dataset's name: charges for moving data that name none, and all others."""
 
 
 class Shown(NamedTuple):
@@ -34,8 +42,12 @@ def row(group: str, found: ChargeSum, offset_min: int = 0) -> Row:
         "meter": units.METERS.get(found.meter, str(found.meter)),
         "day": day.date().isoformat(),
     }
+    of_no_dataset = {}
+    if group == "dataset" and not found.dataset:
+        of_no_dataset = {"of": "NOT_RECORDED" if found.HasField("dataset") else "NO_DATASET"}
     return {
         "key": keys[group],
+        **of_no_dataset,
         "charges": found.charges,
         "amount_micros": str(found.amount_micros),
         "waived_micros": str(found.waived_micros),
@@ -46,8 +58,12 @@ def row(group: str, found: ChargeSum, offset_min: int = 0) -> Row:
 
 def by_label(rows: Sequence[Row], labels: Mapping[str, str], counted: str) -> list[Row]:
     """Sums by job or dataset as sums by a label of these, counted as `counted`; those without it come last."""
-    made = merged([each | {"key": labels.get(str(each["key"]), ""), counted: 1} for each in rows])
-    return sorted(made, key=lambda each: (not each["key"], each["key"]))
+    of_datasets = [each for each in rows if "of" not in each]
+    made = merged([each | {"key": labels.get(str(each["key"]), ""), counted: 1} for each in of_datasets])
+    return [
+        *sorted(made, key=lambda each: (not each["key"], each["key"])),
+        *(each | {counted: 0} for each in rows if "of" in each),
+    ]
 
 
 def merged(rows: Sequence[Row]) -> list[Row]:
@@ -67,12 +83,18 @@ def merged(rows: Sequence[Row]) -> list[Row]:
     return list(made.values())
 
 
-def columns_of(shown: Shown) -> list[Column]:
+def columns_of(shown: Shown, lang: str) -> list[Column]:
     """The columns of such rows."""
     title = _title(shown)
+
+    def key(each: Row) -> str:
+        if "of" in each:
+            return OF_NO_DATASET[each["of"]].of(lang)
+        return units.short(each["key"]) if title in ("JOB", "DATASET") else str(each["key"])
+
     currency = shown.answer.currency
     columns = [
-        Column(title, lambda each: units.short(each["key"]) if title in ("JOB", "DATASET") else each["key"]),
+        Column(title, key),
         Column("JOBS", lambda each: each["jobs"]),
         Column("DATASETS", lambda each: each["datasets"]),
         Column("CHARGES", lambda each: each["charges"], rank=2),
@@ -99,7 +121,7 @@ def footer_of(view: View, shown: Shown) -> list[Cell]:
         "AMOUNT": values.money(answer.total_micros, answer.currency),
         "WAIVED": values.money(answer.waived_micros, answer.currency),
     }
-    return [cells.get(column.title, "") for column in columns_of(shown)]
+    return [cells.get(column.title, "") for column in columns_of(shown, view.lang)]
 
 
 def head(view: View, shown: Shown) -> str:

@@ -165,7 +165,13 @@ class ChargeGroup(StrEnum):
     SITE = "SITE"
     METER = "METER"
     DATASET = "DATASET"
-    """Of what was moved alone."""
+    """What moved, and beside it `NOT_RECORDED` and `NO_DATASET`, so that the sums come to all there is."""
+
+
+NOT_RECORDED = "~1"
+"""What sums by dataset have as the key of transfers whose charges name none, such as those of older versions."""
+NO_DATASET = "~2"
+"""What they have as the key of all that is no transfer. Both come after every name."""
 
 
 @dataclass(frozen=True, slots=True)

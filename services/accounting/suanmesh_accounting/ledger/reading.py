@@ -13,6 +13,7 @@ from sqlalchemy import (
     Row,
     Select,
     bindparam,
+    case,
     exists,
     func,
     literal,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     tuple_,
 )
 
+from suanmesh.type.v1.money_pb2 import METER_TRANSFER_BYTES
 from suanmesh_accounting.domain import queries as q
 from suanmesh_accounting.domain.commands import LedgerIdentity, Request
 from suanmesh_accounting.domain.ledger import NO_BUDGET, Account, AccountKind, Finals, Hold, HoldState, PartyBudget
@@ -157,13 +159,11 @@ def _summed_charges(c: Connection, query: q.SummedCharges) -> q.ChargeSums:
     made = t.charges.c
     account = _account_of(c, query.account, query.party)
     charged = [*_charged(account.name, query.start_us, query.end_us)]
-    if query.group is q.ChargeGroup.DATASET:
-        charged.append(made.dataset != "")
     key: ColumnElement[Any] = {
         q.ChargeGroup.JOB: made.job,
         q.ChargeGroup.SITE: made.site,
         q.ChargeGroup.METER: made.meter,
-        q.ChargeGroup.DATASET: made.dataset,
+        q.ChargeGroup.DATASET: _DATASET,
         q.ChargeGroup.DAY: (made.create_us + query.offset_us) // q.DAY_US,
     }[query.group]
     counted = (
@@ -339,6 +339,11 @@ _ANSWER = select(t.requests.c.record).where(
     t.requests.c.principal == bindparam("principal"),
     t.requests.c.method == bindparam("method"),
     t.requests.c.request_id == bindparam("request_id"),
+)
+_DATASET = case(
+    (t.charges.c.dataset != "", t.charges.c.dataset),
+    (t.charges.c.meter == METER_TRANSFER_BYTES, literal(q.NOT_RECORDED, t.Text)),
+    else_=literal(q.NO_DATASET, t.Text),
 )
 _POSTINGS_SUMMED = select(t.postings.c.currency, func.sum(t.postings.c.amount_micros).label("micros")).group_by(
     t.postings.c.currency

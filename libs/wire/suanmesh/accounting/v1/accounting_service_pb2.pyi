@@ -970,8 +970,8 @@ class SummarizeChargesRequest(message.Message):
         GROUP_BY_METER: SummarizeChargesRequest._GroupBy.ValueType  # 4
         """What was measured."""
         GROUP_BY_DATASET: SummarizeChargesRequest._GroupBy.ValueType  # 5
-        """The dataset that was moved, all its versions together. Charges for what was computed are left out, of the sum of
-        all too.
+        """The dataset that was moved, all its versions together; after them, what of which no dataset was recorded, and what
+        is no transfer.
         """
 
     class GroupBy(_GroupBy, metaclass=_GroupByEnumTypeWrapper):
@@ -988,8 +988,8 @@ class SummarizeChargesRequest(message.Message):
     GROUP_BY_METER: SummarizeChargesRequest.GroupBy.ValueType  # 4
     """What was measured."""
     GROUP_BY_DATASET: SummarizeChargesRequest.GroupBy.ValueType  # 5
-    """The dataset that was moved, all its versions together. Charges for what was computed are left out, of the sum of
-    all too.
+    """The dataset that was moved, all its versions together; after them, what of which no dataset was recorded, and what
+    is no transfer.
     """
 
     ACCOUNT_FIELD_NUMBER: builtins.int
@@ -1103,7 +1103,7 @@ class ChargeSum(message.Message):
     meter: money_pb2.Meter.ValueType
     """What was measured."""
     dataset: builtins.str
-    """`datasets/{dataset}`."""
+    """`datasets/{dataset}`; empty where charges for moving data name none, as those from before version 9 of the ledger."""
     charges: builtins.int
     """How many they are."""
     amount_micros: builtins.int
