@@ -18,7 +18,7 @@ from suanmesh_local import backups
 from suanmesh_local.facts import FILE as FACTS
 from suanmesh_local.facts import LOOPBACK, NodeFacts, read_facts
 from suanmesh_local.format import FILE as FORMAT_FILE
-from suanmesh_local.format import PORTS, claim_format
+from suanmesh_local.format import PORTS, TLS, claim_format
 from suanmesh_local.identities import ETCD_ROOT_DIR, Identities
 from suanmesh_local.launcher import FAULTS, said_of, tell
 from suanmesh_local.node import FACTS as TRIED_OUT
@@ -126,6 +126,8 @@ async def save(folder: Path, target: Path) -> backups.Manifest:
 def _begin(folder: Path, target: Path, partial: Path) -> None:
     if target.exists():
         raise Exists(f"{target} is there already")
+    if not (folder / TLS).is_dir():
+        raise ValueError(f"{folder} holds no node")
     claim_format(folder)
     shutil.rmtree(partial, ignore_errors=True)  # of one that was killed
     private_folder(partial)

@@ -30,7 +30,8 @@ from suanmesh_store.soundness import damage_of
 CONNECT_S = 3.0
 LATE_PART = 0.25
 """The part of the time in which a certificate is to be renewed after which something is wrong."""
-ANEW = "a node gets its own anew from `suan node run`, whoever else joins again"
+ANEW = "a node gets its own anew from `suan node run`, or `suan node prepare` under systemd, whoever else joins again"
+ADDED_AGAIN = "this machine cannot issue another: have the node remove it, and add it again"
 _STORES = ("services/*/*.sqlite", "sites/*/agent.db")
 _SOFT = frozenset({"traces.sqlite"})
 """Begun anew by the process itself where they are damaged."""
@@ -59,10 +60,11 @@ def findings_in(folder: Path) -> Iterator[Finding]:
     if (folder / FACTS).exists():
         yield from reached(folder)
         yield from _followed(folder)
+    remedy = ANEW if (folder / "tls" / "ca").is_dir() or not (folder / FACTS).exists() else ADDED_AGAIN
     for certificate in sorted(folder.glob("**/cert.pem")):
         if certificate.parent.name == ETCD_ROOT_DIR:  # issued whenever it is needed
             continue
-        yield _certificate(certificate, certificate.relative_to(folder))
+        yield _certificate(certificate, certificate.relative_to(folder), remedy)
     for store in sorted(path for pattern in _STORES for path in folder.glob(pattern)):
         yield _store(store, store.relative_to(folder))
     for aside in sorted(folder.glob("**/*.damaged")):
@@ -129,20 +131,20 @@ def _format(folder: Path) -> Finding:
     return Finding("format", "ok", "of this version")
 
 
-def _certificate(path: Path, shown: Path) -> Finding:
+def _certificate(path: Path, shown: Path, remedy: str) -> Finding:
     try:
         life = life_of(path.read_bytes())
     except (OSError, ValueError) as fault:
         return Finding("certificate", "damaged", f"{shown}: {fault}; it has to be issued anew")
-    return certificate_finding(life, datetime.now(UTC), str(shown))
+    return certificate_finding(life, datetime.now(UTC), str(shown), remedy)
 
 
-def certificate_finding(life: Life, now: datetime, shown: str) -> Finding:
+def certificate_finding(life: Life, now: datetime, shown: str, remedy: str = ANEW) -> Finding:
     """How long a certificate is good still, and whether it ought to have been renewed."""
     days = (life.end - now) / timedelta(days=1)
     until = f"{shown}: {days:.1f} days left, until {life.end:%Y-%m-%d %H:%M} UTC"
     if days <= 0:
-        return Finding("certificate", "damaged", f"{shown}: lapsed {abs(days):.1f} days ago; {ANEW}")
+        return Finding("certificate", "damaged", f"{shown}: lapsed {abs(days):.1f} days ago; {remedy}")
     if now >= life.due + (life.end - life.due) * LATE_PART:
         return Finding("certificate", "warning", f"{until}: it ought to have been renewed by itself; see the log")
     return Finding("certificate", "ok", until)

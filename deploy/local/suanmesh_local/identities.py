@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -91,16 +92,18 @@ def found_identities(folder: Path, facts: NodeFacts, lives: Lives | None = None)
     """Create the authority and all identities, or find those that are there; what is due is issued anew.
 
     The gateway's certificate also names where others reach it, for programs that know nothing of our server names. Of a
-    node on several machines they are founded on one, and brought to the others.
+    node on several machines they are founded on one, and brought to the others; such a one issues what has lapsed anew,
+    since nobody renews it any more, and only where it has the authority.
     """
     identities, lives = Identities(folder, facts.name), lives or Lives()
     clock = SystemClock()
-    if not facts.founds:
-        return identities
-    if not (identities.ca_dir / "ca.pem").exists():
-        NodeCa.create(facts.name, clock).save(identities.ca_dir)
-    forget(identities.ca_dir, clock)
-    _issue_due(identities, facts, lives)
+    if facts.founds:
+        if not (identities.ca_dir / "ca.pem").exists():
+            NodeCa.create(facts.name, clock).save(identities.ca_dir)
+        forget(identities.ca_dir, clock)
+        _issue(identities, facts, lives, _due)
+    elif identities.ca_dir.exists():
+        _issue(identities, facts, lives, _lapsed)
     return identities
 
 
@@ -111,22 +114,22 @@ def issue_for_machine(target: Path, identities: Identities, facts: NodeFacts, li
     """
     others = Identities(target, facts.name)
     shutil.copytree(identities.ca_dir, others.ca_dir)
-    _issue_due(others, facts, lives)
+    _issue(others, facts, lives, _due)
     if identities.sealing_keys.exists():
         shutil.copyfile(identities.sealing_keys, others.sealing_keys)
     return others
 
 
-def _issue_due(identities: Identities, facts: NodeFacts, lives: Lives) -> None:
-    """Whatever is missing, or ought to have been renewed."""
+def _issue(identities: Identities, facts: NodeFacts, lives: Lives, wanting: Callable[[Path, Clock], bool]) -> None:
+    """Whatever is wanting."""
     clock = SystemClock()
     ca = Authorities.load(identities.ca_dir, clock)
     for area in (*AREAS, ETCD):
-        if _due(identities.of(area), clock):
+        if wanting(identities.of(area), clock):
             issued = ca.issue(service_id(facts.name, area), _hosts_of(area, facts), days=lives.days)
             write_identity(identities.of(area), issued)
     for party, user in facts.users:
-        if _due(identities.of(user), clock):
+        if wanting(identities.of(user), clock):
             issued = ca.issue(user_id(facts.name, party, user), days=lives.user_days)
             write_identity(identities.of(user), issued)
     keep_etcd_root(identities, lives)
@@ -188,3 +191,9 @@ def _due(home: Path, clock: Clock) -> bool:
     """Whether a certificate is missing, or past the time at which whoever runs would have renewed it."""
     certificate = home / "cert.pem"
     return not certificate.exists() or clock.now() >= life_of(certificate.read_bytes()).due
+
+
+def _lapsed(home: Path, clock: Clock) -> bool:
+    """Whether a certificate is missing, or good for nothing any more."""
+    certificate = home / "cert.pem"
+    return not certificate.exists() or clock.now() >= life_of(certificate.read_bytes()).end

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import os
 import shlex
 import sys
@@ -17,6 +16,7 @@ from suanmesh.gateway.v1.gateway_service_pb2 import CheckDataPlaneRequest
 from suanmesh.gateway.v1.relay_service_pb2 import AwaitCallsRequest
 from suanmesh.registry.v1.join_token_pb2 import Invite
 from suanmesh.registry.v1.registry_service_pb2 import ListSitesRequest
+from suanmesh_agent import running_as
 from suanmesh_agent import site as site_of
 from suanmesh_agent import unit as unit_of
 from suanmesh_agent.engines.kubernetes.preflight import require_ready
@@ -55,13 +55,16 @@ QUIET = {"SUANMESH_LOG_LEVEL": "error"}
 HEALTH = "/grpc.health.v1.Health/Check"
 
 
-def main(text: str, name: str, folder: Path, host: str, port: int, offered: Mapping[str, str]) -> int:
+def main(
+    text: str, name: str, folder: Path, host: str, port: int, offered: Mapping[str, str], *, run_as: str = ""
+) -> int:
     """Join as the site `name` with the settings `offered`. Answers the exit status.
 
-    It is reached at `host:port`, or without a host only dials out.
+    It is reached at `host:port`, or without a host only dials out. Its unit runs as the user `run_as`, if given.
     """
     try:
-        return asyncio.run(_joined(text, checked_id(name, field="name"), folder.resolve(), host, port, offered))
+        name = checked_id(name, field="name")
+        return asyncio.run(_joined(text, name, folder.resolve(), host, port, offered, run_as))
     except Refusal as refusal:
         print(f"suan site join: {refusal.reason}: {refusal.message}", file=sys.stderr)
         print(f"  help: suan explain {refusal.reason}", file=sys.stderr)
@@ -71,10 +74,13 @@ def main(text: str, name: str, folder: Path, host: str, port: int, offered: Mapp
 
 
 def become_agent(folder: Path) -> None:
-    """Go on as the agent of the site in `folder`. Raises OSError."""
+    """Go on as the agent of the site in `folder`; root as the user whose folder it is. Raises OSError."""
     settings = dict(word.split("=", 1) for word in shlex.split((folder / ENVIRONMENT).read_text()))
-    program = _program()
-    os.execve(program, [program], os.environ | settings)  # noqa: TID251 - the agent reads it
+    program, home = _program(), {}
+    if owner := running_as.other_owner(folder / ENVIRONMENT):
+        running_as.become(owner)
+        home = {"HOME": owner.pw_dir}
+    os.execve(program, [program], os.environ | home | settings)  # noqa: TID251 - the agent reads it
 
 
 def _program() -> str:
@@ -82,7 +88,9 @@ def _program() -> str:
     return str(Path(sys.executable).parent / PROGRAM)
 
 
-async def _joined(text: str, name: str, folder: Path, host: str, port: int, offered: Mapping[str, str]) -> int:
+async def _joined(
+    text: str, name: str, folder: Path, host: str, port: int, offered: Mapping[str, str], run_as: str
+) -> int:
     invite = invites.read_invite(text)
     environment = settings_of(invite, name, folder, host, port) | {
         f"SUANMESH_AGENT_{field.upper()}": value for field, value in offered.items() if value
@@ -90,6 +98,8 @@ async def _joined(text: str, name: str, folder: Path, host: str, port: int, offe
     if unknown := offered.keys() - {field.name for field in fields(AgentSettings)}:
         raise InvalidArgument("FIELD_INVALID", f"no setting of an agent: {sorted(unknown)[0]}", field="set")
     settings = load(AgentSettings, "SUANMESH_AGENT_", environment)
+    needed = (Path(_program()), Path(sys.executable))
+    user, problem = running_as.user_of_unit(run_as, folder, needed, walled=running_as.are_walled(settings))
     await _engine_answers(settings)
     ca_pem = await invites.trusted_ca(invite)
     _tell("ok", "to the gateway", f"node {invite.node} answers at {invite.gateway}")
@@ -100,15 +110,21 @@ async def _joined(text: str, name: str, folder: Path, host: str, port: int, offe
     lines = [f"{key}={shlex.quote(value)}" for key, value in sorted(environment.items())]
     write_private(folder / ENVIRONMENT, ("\n".join(lines) + "\n").encode())
     unit = folder / unit_of.file_name(name)
-    text = unit_of.unit(name, getpass.getuser(), folder, folder / ENVIRONMENT, _program())
-    write_private(unit, text.encode())
+    if user:
+        write_private(unit, unit_of.unit(name, user, folder, folder / ENVIRONMENT, _program()).encode())
     common = load(Common, "SUANMESH_", environment | QUIET)
     reached = True
     async for direction in _directions(common, settings):
         _tell("ok" if direction.open else "failed", direction.what, direction.detail)
         reached = reached and direction.open
+    if user:
+        running_as.give(folder, user)
+        _tell("ok", "unit", f"{unit} runs it as {user}")
+    else:
+        _tell("none", "unit", f"root may do too much: {problem} and join again, or say --run-as root")
     if reached:
-        _tell("next", "start", f"suan site run {folder}, or systemctl link {unit} and start {unit.name}")
+        by_systemd = f", or systemctl link {unit} and start {unit.name}" if user else ""
+        _tell("next", "start", f"suan site run {folder}{by_systemd}")
     return 0 if reached else 1
 
 

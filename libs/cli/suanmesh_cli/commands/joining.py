@@ -209,13 +209,14 @@ def _kept_key(path: Path) -> bytes:
     "--port", type=click.IntRange(1, 65535), default=DATA_PORT, show_default=True, help="Port of its data plane."
 )
 @click.option("--price-book", default="", metavar="NAME", help="Price book of its offer; none offers nothing.")
+@click.option("--run-as", default="", metavar="USER", help="Whom systemd runs it as; who joins, and root only if told.")
 @click.option(
     "--folder", type=click.Path(path_type=Path, file_okay=False), help="Folder of the site; NAME if not given."
 )
 @click.pass_context
 def join_site(
     ctx: click.Context, invite: str, name: str, engine: str, chosen: tuple[str, ...], advertise: str,
-    no_inbound: bool, port: int, price_book: str, folder: Path | None,
+    no_inbound: bool, port: int, price_book: str, run_as: str, folder: Path | None,
 ) -> None:  # fmt: skip
     """Make this machine the site NAME with INVITE (`-` reads it), and try every direction that it needs.
 
@@ -234,7 +235,7 @@ def join_site(
 
     book = full_name("priceBooks", price_book) if price_book else ""
     offered = _named(chosen) | {"price_book": book, "engine": engine if engine != ENGINES[0] else ""}
-    ctx.exit(joining.main(invite, name, folder or Path(name), advertise, port, offered))
+    ctx.exit(joining.main(invite, name, folder or Path(name), advertise, port, offered, run_as=run_as))
 
 
 def _named(chosen: tuple[str, ...]) -> dict[str, str]:
