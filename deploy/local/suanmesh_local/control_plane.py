@@ -146,6 +146,8 @@ class ControlPlane:
         Raises StoreRefused where etcd is another node's.
         """
         for member in self.etcd:
+            if member.place_is_taken:  # of another node of this name, to which the services would go
+                raise NotReady(f"somebody listens at {member.endpoint} already: a node that was not stopped?")
             member.start()
         await self.vote()
         if self.facts.founds or etcd_root_is_good(

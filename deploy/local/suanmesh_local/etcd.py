@@ -14,7 +14,7 @@ from typing import Self
 from suanmesh_etcd3 import EtcdError, Tls, connect
 from suanmesh_kernel.private import private_folder
 from suanmesh_local.facts import LOOPBACK, everywhere_of
-from suanmesh_local.ports import free_ports
+from suanmesh_local.ports import free_ports, is_free
 from suanmesh_local.processes import Process
 from suanmesh_local.tools import cache_dir
 from suanmesh_local.tools import etcd as find_etcd
@@ -140,6 +140,12 @@ class EtcdServer:
     def pid(self) -> int:
         """Process id; 0 when it does not run."""
         return self.process.pid
+
+    @property
+    def place_is_taken(self) -> bool:
+        """Whether somebody else listens where it would."""
+        host, _, port = self._listens.rpartition(":")
+        return not self.pid and not is_free(int(port), host)
 
     def start(self) -> None:
         """Start the process; it is not healthy yet. Raises ToolMissing, OSError."""

@@ -17,7 +17,7 @@ from suanmesh_local.etcd import peer_url
 from suanmesh_local.facts import NodeFacts
 from suanmesh_local.identities import SEALING_KEYS, Lives, issue_etcd, write_sealing_key
 from suanmesh_local.machine_rules import CannotChange, facts_to_grow
-from suanmesh_local.ports import spread_ports
+from suanmesh_local.ports import gateway_ports, is_free, spread_ports
 from suanmesh_local.rolling import Progress, write_progress
 from suanmesh_local.store_copies import Place, places
 from suanmesh_local.store_moves import MoveFailed, move_stores, require_room, set_aside, take_back
@@ -157,14 +157,6 @@ def _movable(folder: Path) -> list[Place]:
 
 def taken_port(facts: NodeFacts) -> int:
     """A port that the node will need, and that somebody has here; 0 where none."""
-    family = socket.AF_INET6 if facts.host.startswith("[") else socket.AF_INET
-    for name, port in spread_ports(facts.gateway_port, [*facts.members]).items():
-        if name.startswith("gateway") and not name.endswith("metrics"):
-            continue  # which it has
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("", port))
-            except OSError:
-                return port
-    return 0
+    ports = spread_ports(facts.gateway_port, [*facts.members])
+    new = (port for name, port in ports.items() if name not in gateway_ports(0))
+    return next((port for port in new if not is_free(port, facts.gateway_listens)), 0)

@@ -32,7 +32,7 @@ def free_ports(count: int) -> list[int]:
         if len(found) == count:
             return found
         port = first + int.from_bytes(system_rng(4), "big") % (last - first + 1)
-        if port not in found and _is_free(port):
+        if port not in found and is_free(port):
             found.append(port)
     raise OSError(f"no {count} free ports found within {first} to {last}")
 
@@ -49,7 +49,7 @@ def _served_ports() -> tuple[int, int]:
 def kept_ports(file: Path, names: Sequence[str]) -> dict[str, int]:
     """A port for each name: the one noted in `file` where it is free, else another, which is noted."""
     noted = noted_ports(file)
-    kept = {name: noted[name] for name in names if name in noted and _is_free(noted[name])}
+    kept = {name: noted[name] for name in names if name in noted and is_free(noted[name])}
     new = [name for name in names if name not in kept]
     others = [port for port in free_ports(len(names)) if port not in kept.values()]
     ports = kept | dict(zip(new, others, strict=False))
@@ -88,11 +88,13 @@ def noted_ports(file: Path) -> dict[str, int]:
     return {name: port for name, port in noted.items() if isinstance(port, int)} if isinstance(noted, dict) else {}
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether a server could listen on a port of `host`, as it stands before a port."""
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host.strip("[]"), port))
         except OSError:
             return False
     return True

@@ -54,7 +54,10 @@ def seal(folder: Path, target: Path, recipients: Sequence[str]) -> None:
 
     public = [_recipient(each) for each in recipients]
     with _written(target) as sealed, _packed(folder) as packed:
-        pyrage.encrypt_io(packed, sealed, public)
+        try:
+            pyrage.encrypt_io(packed, sealed, public)
+        except pyrage.EncryptError as fault:
+            raise NoBackup(f"{target} cannot be written: {fault}") from fault
 
 
 @contextmanager

@@ -97,8 +97,10 @@ def copy(place: Place, target: Path) -> Copied | None:
         ):
             source.backup(copied)  # in one step: a read transaction, which keeps no writer waiting
             copied.execute("PRAGMA journal_mode=DELETE")
-    except sqlite3.Error as fault:
-        raise CopyFailed(f"{place.path}: {fault}") from fault
+    except sqlite3.Error as fault:  # which says the same of a disk that is full as of one that is broken
+        free = shutil.disk_usage(target.parent).free
+        problem = f"{place.path} cannot be copied to {target}: {fault}"
+        raise CopyFailed(f"{problem}; {free} bytes are free there") from fault
     return said_by(target, place)
 
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import socket
 from contextlib import ExitStack
+from pathlib import Path
 
+import pytest
+
+from suanmesh_local.control_plane import ControlPlane, NotReady
+from suanmesh_local.facts import checked_facts
 from suanmesh_local.ports import KERNELS_RANGE, free_ports
 
 
@@ -27,3 +32,14 @@ def test_a_port_that_is_taken_is_not_given() -> None:
             listener.listen()
             taken.add(port)
         assert not taken & set(free_ports(2000))
+
+
+async def test_a_node_does_not_start_beside_an_etcd_of_somebody_else(tmp_path: Path) -> None:
+    """A node that was brought back while the one that was saved still runs here would serve with the other's etcd."""
+    node = ControlPlane(tmp_path / "node", checked_facts("pilot", "127.0.0.1", free_ports(1)[0]))
+    host, _, port = node.endpoints[0].rpartition(":")
+    with socket.create_server((host, int(port))):
+        with pytest.raises(NotReady, match="somebody listens"):
+            await node.start_etcd()
+        assert not any(member.pid for member in node.etcd)
+    await node.stop()

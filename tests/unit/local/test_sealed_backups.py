@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyrage
 import pytest
 
 from suanmesh_local import backups, check, restoring
+from suanmesh_local.backups import NoBackup
 from suanmesh_local.sealed_backups import new_identity, opened, require_recipients, seal
 
 KEY = b"-----BEGIN PRIVATE KEY----- of the authority"
@@ -137,3 +140,24 @@ def test_a_folder_that_cannot_be_read_whole_becomes_no_backup(folder: Path, tmp_
     with pytest.raises(OSError, match="No such file"):
         seal(folder, tmp_path / "backup.age", [recipient])
     assert not (tmp_path / "backup.age").exists()
+
+
+def test_a_disk_that_is_full_is_told_of_and_nothing_stays(folder: Path, tmp_path: Path) -> None:
+    """Half a backup that looks like one is found out when it is needed."""
+    target = tmp_path / "backup.age"
+    recipient = new_identity(tmp_path / "own.key")
+    with files_of_at_most(1 << 16), pytest.raises((NoBackup, OSError)):
+        seal(folder, target, [recipient])
+
+    assert not target.exists()
+
+
+@contextmanager
+def files_of_at_most(size_bytes: int) -> Iterator[None]:
+    """A disk that is full, as far as one process can be told so."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

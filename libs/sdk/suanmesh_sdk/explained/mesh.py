@@ -206,12 +206,14 @@ EXPLAINED: Final[dict[str, Explanation]] = {
         "caller",
         Text(
             "The server at `address` did not accept the certificate, or showed one that the context's authority "
-            "did not issue.",
-            "`address` 处的服务器不接受此证书，或其证书不是上下文所指机构签发的。",
+            "did not issue, or that by this machine's clock is not good yet, or no longer.",
+            "`address` 处的服务器不接受此证书，或其证书不是上下文所指机构签发的，或按本机时钟尚未生效、已经过期。",
         ),
         Text(
-            "Check the context's ca, cert and key with `suan ctx show`; they must be of the same node as the gateway.",
-            "用 `suan ctx show` 检查上下文的 ca、cert、key；它们须与网关属于同一节点。",
+            "Check the context's ca, cert and key with `suan ctx show`; they must be of the same node as the gateway. "
+            "Where a certificate is `not yet valid` or `has expired`, compare this machine's clock first.",
+            "用 `suan ctx show` 检查上下文的 ca、cert、key；它们须与网关属于同一节点。"
+            "若证书 `not yet valid` 或 `has expired`，请先核对本机时钟。",
         ),
         ("suan ctx show", "suan ctx add"),
     ),
