@@ -68,8 +68,11 @@ async def test_a_log_is_followed_from_before_its_task_begins(mesh: Client) -> No
     assert described.account == "", "a message that names none is paid for like a description that names none"
     submitted = await mesh.jobs.submit(described)
     assert b"".join([piece async for piece in submitted.logs(follow=True)]) == b"summed\n"
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound, match="its tasks are 0 to 0") as unknown:
         assert [piece async for piece in submitted.logs(7, follow=True)] == []
+    assert unknown.value.reason == "TASK_UNKNOWN"
+    with pytest.raises(NotFound, match="TASK_UNKNOWN"):
+        assert [piece async for piece in (await submitted.wait(60)).logs(7)] == []
 
 
 async def test_data_goes_in_and_results_come_out(mesh: Client, tmp_path: Path) -> None:

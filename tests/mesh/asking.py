@@ -361,7 +361,7 @@ async def _found(made: World, data: Path) -> None:
         name = await trials.submit(alice, "secret-running", running)
         made.job = await trials.reached(alice, name, job_pb2.Job.STATE_RUNNING)
         waiting = trials.job("pass", inputs=["secret"])  # so that it is not removed, whoever may
-        waiting.constraints.allow_sites.append("sites/nowhere")
+        waiting.constraints.residency.append("nowhere")
         await trials.submit(alice, "secret-waiting", waiting)
         assert made.job.state == job_pb2.Job.STATE_RUNNING, made.job
         made.transfer = (await alice.transport.ListTransfers(transport.ListTransfersRequest())).transfers[0]

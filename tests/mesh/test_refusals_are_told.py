@@ -125,7 +125,7 @@ async def test_a_slip_at_the_command_line_is_told_in_both_languages(config: Path
 async def test_a_stale_etag_is_refused(user: Mesh) -> None:
     """Somebody else changed the job in between: cancelling what one has not seen would be a surprise."""
     described = trials.job("print(1)")
-    described.constraints.allow_sites.append("sites/of-nobody")
+    described.constraints.residency.append("nowhere")
     name = await trials.submit(user, "stands-still", described)
     with pytest.raises(Aborted) as refused:
         await user.scheduler.CancelJob(scheduler.CancelJobRequest(name=name, etag="stale"))

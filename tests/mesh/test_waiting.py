@@ -31,7 +31,7 @@ max_duration: 2min
 async def test_a_restart_is_two_lines_to_whoever_waits(node: Node, user: Mesh) -> None:
     """The log of a night's wait must say that a service was away and is back, not a thousand times that it is away."""
     described = trials.job("print(1)")
-    described.constraints.allow_sites.append("sites/of-nobody")
+    described.constraints.residency.append("nowhere")
     name = await trials.submit(user, "waited-for", described)
     environment = {**os.environ, "SUANMESH_CONFIG": str(node.folder / "config.toml"), "SUANMESH_LANG": "en"}
     waiting = await asyncio.create_subprocess_exec(

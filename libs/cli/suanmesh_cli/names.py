@@ -98,7 +98,7 @@ async def there_are(session: Session, collection: str) -> list[str]:
 
 
 async def close_to(session: Session, name: str) -> Sequence[str]:
-    """The names there are that are much like `name`, which there is not; the closest first."""
+    """The names there are that are much like `name`; none where there is that one, and something of it is not."""
     import difflib
 
     collection = "pools" if "/pools/" in name else name.partition("/")[0]
@@ -108,7 +108,7 @@ async def close_to(session: Session, name: str) -> Sequence[str]:
         names = await there_are(replace(session, bound_s=ASKING_S), collection)
     except Refusal:
         return []
-    return difflib.get_close_matches(name, names, n=CLOSE_MAX, cutoff=0.75)
+    return [] if name in names else difflib.get_close_matches(name, names, n=CLOSE_MAX, cutoff=0.75)
 
 
 def short(name: str) -> str:

@@ -43,7 +43,7 @@ def lead(
     reconciler = Reconciler(jobs, mirrors, rounds, lifecycle, transitions, circuits, clock, settings, backoff, turns)
     reporting = Reporting(store, jobs, mirrors, lifecycle, transitions, archive, clock)
     archiving = Archiving(store, mirrors, archive, clock, settings, FailureBackoff("archive placement", clock))
-    submitting = Submitting(jobs, mirrors, rounds, peers, clock, rng, settings, secrets)
+    submitting = Submitting(store, jobs, mirrors, rounds, peers, clock, rng, settings, secrets)
     cancelling = Cancelling(jobs, mirrors.attempts, clock, settings)
     service = SchedulerService(
         store, mirrors, submitting, cancelling, reporting, Explaining(snapshots), peers, jobs, archive, secrets

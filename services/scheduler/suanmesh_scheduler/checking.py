@@ -50,6 +50,8 @@ SECRET_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9._-]{0,63}")
 """Of the name of a secret, which is that of a file."""
 NUMBER_MAX = 1 << 52
 """Of the first number of a range, and of the distance to the next."""
+OUTPUT_PATTERN = re.compile("[a-z0-9]{1,63}")
+"""Of the id of an output: with a hyphen, its dataset could not be told from another job's."""
 PARAMETER_PATTERN = re.compile(r"[A-Z][A-Z0-9_]{0,31}")
 RESERVED = "SUANMESH_"
 PRIORITY_MIN, PRIORITY_MAX = -100, 100
@@ -189,6 +191,8 @@ def _values(where: str, parameter: job_pb2.Parameter, tasks: int) -> None:
 
 def _retry(retry: job_pb2.Retry) -> None:
     _within("task.retry.times", retry.times, 0, RETRIES_MAX)
+    if not retry.times and (retry.backoff_s or retry.exit_statuses):
+        raise invalid_field("task.retry.times", f"is missing: how often a task is run again, 1 to {RETRIES_MAX}")
     _within("task.retry.backoff_s", retry.backoff_s, 0, BACKOFF_S_MAX)
     _at_most("task.retry.exit_statuses", len(retry.exit_statuses), PARTS_MAX)
     for i, status in enumerate(retry.exit_statuses):
@@ -293,9 +297,8 @@ def _data(job: job_pb2.Job) -> None:
         checked_dataset(each.dataset, field=f"inputs[{i}].dataset")
     ids: set[str] = set()
     for i, output in enumerate(job.outputs):
-        checked_id(output.output_id, field=f"outputs[{i}].output_id")
-        if "-" in output.output_id:
-            problem = f"{output.output_id} has a hyphen: its dataset could not be told from another job's"
+        if not OUTPUT_PATTERN.fullmatch(output.output_id):
+            problem = f"{output.output_id[:80]!r} is not lower-case letters and digits, with no hyphen or underscore"
             raise invalid_field(f"outputs[{i}].output_id", problem)
         if output.output_id in ids or output.output_id == LOG:
             raise invalid_field(f"outputs[{i}].output_id", f"{output.output_id} is taken")
@@ -356,4 +359,5 @@ def _at_most(field: str, count: int, most: int) -> None:
 def _within(field: str, value: int, low: int, high: int | None) -> None:
     if value < low or (high is not None and value > high):
         bounds = f"at least {low}" if high is None else f"within {low} to {high}"
-        raise invalid_field(field, f"{value} is not {bounds}")
+        said = f"is missing, or 0: it has to be {bounds}" if value == 0 else f"{value} is not {bounds}"
+        raise invalid_field(field, said)

@@ -231,6 +231,10 @@ class SchedulerReads:
         self, job: Job, request: pb.ReadJobLogsRequest
     ) -> tuple[placement_pb2.Placement, agent_pb.ReadLogRequest]:
         """Which placement has the log of the run that is asked for, and what is asked of its site."""
+        count = max(1, job.message.task.count)
+        if request.task >= count:
+            message = f"{job.name} has no task {request.task}: its tasks are 0 to {count - 1}"
+            raise NotFound("TASK_UNKNOWN", message, name=job.name, tasks=count)
         placement = await self._last_placement(job)
         if placement is None:
             raise FailedPrecondition("LOG_NOT_READY", f"no task of {job.name} has started", name=job.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence, Set
 from datetime import datetime
 from typing import TypeVar
 
@@ -41,7 +41,8 @@ from suanmesh_scheduler.sharing import each, found
 from suanmesh_sdk import deadlines
 from suanmesh_sdk.status import refusal_of, status_of
 from suanmesh_sdk.values import timestamp
-from suanmesh_store import Conflict
+from suanmesh_store import Conflict, Store
+from suanmesh_store.layout import SITES
 from suanmesh_telemetry import current_trace_id
 
 AREA = "scheduler"
@@ -69,6 +70,7 @@ class Submitting:
 
     def __init__(
         self,
+        store: Store,
         jobs: Jobs,
         mirrors: Mirrors,
         rounds: Rounds,
@@ -78,6 +80,7 @@ class Submitting:
         settings: SchedulerSettings,
         secrets: Secrets,
     ) -> None:
+        self._store = store
         self._jobs = jobs
         self._secrets = secrets
         self._sites = mirrors.sites
@@ -164,6 +167,7 @@ class Submitting:
             datasets = await each(self._peers.dataset, sorted({part.dataset for job in jobs for part in job.inputs}))
         wanted = {f"jobs/{item.job_id}" for item in items.values() if item.job_id}
         taken = set(await self._jobs.get_many(wanted))
+        sites = await self._known_sites(jobs)
         outcomes: list[Outcome] = []
         now, trace_id = self._clock.now(), current_trace_id()
         async for item, draft in _in_turns(zip(items.values(), drafts, strict=True)):
@@ -172,7 +176,7 @@ class Submitting:
                 party = _party_of(job, accounts, datasets, call)
                 self._require_active(party)
                 _pin(job, datasets)
-                self._check_targets(job)
+                _require_sites(job, sites)
                 job_id = item.job_id or sortable_id(now, self._rng)
                 _accept(job, f"jobs/{job_id}", party, trace_id, now)
                 require_deadline(job, now)
@@ -218,13 +222,31 @@ class Submitting:
         if known is not None and known.message.state == party_pb2.Party.STATE_SUSPENDED:
             raise FailedPrecondition("PARTY_SUSPENDED", f"{party} is suspended: it submits no new jobs", name=party)
 
-    def _check_targets(self, job: job_pb2.Job) -> None:
-        """Results cannot go to a site there is none of. Raises NotFound (`SITE_UNKNOWN`)."""
-        for i, output in enumerate(job.outputs):
-            if output.deliver_to and self._sites.get(output.deliver_to) is None:
-                field = f"outputs[{i}].deliver_to"
-                message = f"{field}: there is no {output.deliver_to}"
-                raise NotFound("SITE_UNKNOWN", message, name=output.deliver_to, field=field)
+    async def _known_sites(self, jobs: Iterable[job_pb2.Job]) -> set[str]:
+        """Those that there are of the sites which jobs name; one that has just joined is read anew."""
+        named = {site for job in jobs for _, site in _sites_of(job)}
+        unknown = {site for site in named if self._sites.get(site) is None}
+        return (named - unknown) | (await self._store.get_many(SITES, unknown)).keys() if unknown else named
+
+
+def _sites_of(job: job_pb2.Job) -> Iterator[tuple[str, str]]:
+    """Every site that a job names, behind the field that does."""
+    for i, output in enumerate(job.outputs):
+        if output.deliver_to:
+            yield f"outputs[{i}].deliver_to", output.deliver_to
+    for field in ("allow_sites", "deny_sites"):
+        for i, site in enumerate(getattr(job.constraints, field)):
+            yield f"constraints.{field}[{i}]", site
+
+
+def _require_sites(job: job_pb2.Job, known: Set[str]) -> None:
+    """Refuse a job that names a site there is none of: it would wait for ever, or run where it must not.
+
+    Raises NotFound (`SITE_UNKNOWN`).
+    """
+    for field, site in _sites_of(job):
+        if site not in known:
+            raise NotFound("SITE_UNKNOWN", f"{field}: there is no {site}", name=site, field=field)
 
 
 def _accept(job: job_pb2.Job, name: str, party: str, trace_id: str, now: datetime) -> None:

@@ -155,7 +155,7 @@ async def _replayed(attempts: list[tuple[frozenset[int], str, bool]], refused: f
     mirrors = await open_mirrors(store, records)
     jobs = Jobs(records, mirrors.jobs)
     submitting = Submitting(
-        jobs, mirrors, None, peers, clock, seeded_rng(2), SchedulerSettings(), None,  # type: ignore[arg-type]
+        store, jobs, mirrors, None, peers, clock, seeded_rng(2), SchedulerSettings(), None,  # type: ignore[arg-type]
     )  # fmt: skip
     settled: dict[int, bytes] = {}
     for away, cut, twice in [*attempts, (frozenset(), "", False)]:

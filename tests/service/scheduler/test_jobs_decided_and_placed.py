@@ -302,21 +302,29 @@ async def test_a_job_too_large_for_its_document_is_refused_with_the_field(schedu
     assert "package.variants.artefacts" in error.message
 
 
+@pytest.mark.parametrize("field", ["outputs[0].deliver_to", "constraints.allow_sites[0]", "constraints.deny_sites[0]"])
 @pytest.mark.parametrize("validate_only", [False, True], ids=["submitted", "planned"])
-async def test_results_for_a_site_there_is_none_of_are_refused(
-    scheduler: Any, job_of: JobOf, validate_only: bool
+async def test_a_site_there_is_none_of_is_refused(
+    scheduler: Any, job_of: JobOf, validate_only: bool, field: str
 ) -> None:
-    """A slip in a site's name would be found only after the run was paid for."""
-    job = job_of(deliver_to="nowhere")
+    """A slip in a site's name would be found once the run is paid for, never, or by data where it must not be."""
+    name = field.rpartition(".")[2].removesuffix("[0]")
+    job = job_of(**{name: "nowhere" if name == "deliver_to" else ["sites/nowhere"]})
     result = (await scheduler.submit_raw(job, validate_only=validate_only)).results[0]
     refusal = refusal_of(result.error)
     assert (refusal.code, refusal.reason) == ("NOT_FOUND", "SITE_UNKNOWN")
-    assert (refusal.facts["name"], refusal.facts["field"]) == ("sites/nowhere", "outputs[0].deliver_to")
+    assert (refusal.facts["name"], refusal.facts["field"]) == ("sites/nowhere", field)
     assert "站点不存在" in refusal.localized["zh"]
-    job.outputs[0].deliver_to = "sites/data"
-    job.outputs[0].output_id = "two-words"
-    result = (await scheduler.submit_raw(job, validate_only=validate_only)).results[0]
-    assert refusal_of(result.error).facts["field"] == "outputs[0].output_id"
+
+
+@pytest.mark.parametrize("output_id", ["two-words", "two_words", "Two", ""])
+async def test_the_id_of_an_output_is_told_from_a_job_s(scheduler: Any, job_of: JobOf, output_id: str) -> None:
+    """Who is told that hyphens will do, where they will not, is refused twice."""
+    job = job_of(deliver_to="data")
+    job.outputs[0].output_id = output_id
+    refusal = refusal_of((await scheduler.submit_raw(job)).results[0].error)
+    assert refusal.facts["field"] == "outputs[0].output_id"
+    assert "no hyphen or underscore" in refusal.message
 
 
 async def test_what_tasks_are_told_comes_with_the_placement(scheduler: Any, job_of: JobOf) -> None:

@@ -142,6 +142,15 @@ EXPLAINED: Final[dict[str, Explanation]] = {
         ),
         ("suan job explain",),
     ),
+    "TASK_UNKNOWN": Explanation(
+        "caller",
+        Text(
+            "The job has fewer tasks than the index that was given; they are counted from 0.",
+            "所给序号超出作业的任务个数；任务从 0 数起。",
+        ),
+        Text("Give an index that `suan job tasks` lists.", "请给出 `suan job tasks` 列出的序号。"),
+        ("suan job tasks",),
+    ),
     "LOG_NOT_READY": Explanation(
         "caller",
         Text(
@@ -157,12 +166,12 @@ EXPLAINED: Final[dict[str, Explanation]] = {
     "SITE_UNKNOWN": Explanation(
         "caller",
         Text(
-            "An output is to be delivered to a site that has not joined this node; `field` says which output.",
-            "某个输出要交付到未加入本节点的站点；`field` 指明是哪个输出。",
+            "The job names a site that has not joined this node, to deliver to, or to run at or not: `field` says.",
+            "作业所写的站点（交付、运行或排除）未加入本节点；`field` 指明写在何处。",
         ),
         Text(
-            "Correct `deliver_to`, or leave it out: results then stay at the site that made them.",
-            "改正 `deliver_to`，或省略它：结果会留在产生它的站点。",
+            "Correct the name; results without `deliver_to` stay at the site that made them.",
+            "改正名称；不写 `deliver_to` 的结果留在产生它的站点。",
         ),
         ("suan site list",),
     ),

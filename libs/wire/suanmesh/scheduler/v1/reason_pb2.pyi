@@ -49,7 +49,7 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     REASON_LOG_NOT_READY: _Reason.ValueType  # 12
     """FAILED_PRECONDITION: the job has no log yet."""
     REASON_SITE_UNKNOWN: _Reason.ValueType  # 13
-    """NOT_FOUND: an output is to be delivered to a site that does not exist; `field` names which."""
+    """NOT_FOUND: the job names a site that does not exist, in the field `field`."""
     REASON_JOBS_TOO_MANY: _Reason.ValueType  # 14
     """RESOURCE_EXHAUSTED: the party has as many jobs that have not ended as it may have; `most` says how many."""
     REASON_QUEUE_FULL: _Reason.ValueType  # 15
@@ -76,6 +76,8 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """INVALID_ARGUMENT: the secret `name` cannot be opened: it was sealed for another job, or for a key of another node."""
     REASON_PARTY_SUSPENDED: _Reason.ValueType  # 25
     """FAILED_PRECONDITION: the party `name` is suspended; what it has submitted goes on, and nothing new is taken."""
+    REASON_TASK_UNKNOWN: _Reason.ValueType  # 26
+    """NOT_FOUND: the job has no task of that index; `tasks` says how many it has, counted from 0."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why the scheduler refused a call."""
@@ -107,7 +109,7 @@ REASON_DECISION_UNKNOWN: Reason.ValueType  # 11
 REASON_LOG_NOT_READY: Reason.ValueType  # 12
 """FAILED_PRECONDITION: the job has no log yet."""
 REASON_SITE_UNKNOWN: Reason.ValueType  # 13
-"""NOT_FOUND: an output is to be delivered to a site that does not exist; `field` names which."""
+"""NOT_FOUND: the job names a site that does not exist, in the field `field`."""
 REASON_JOBS_TOO_MANY: Reason.ValueType  # 14
 """RESOURCE_EXHAUSTED: the party has as many jobs that have not ended as it may have; `most` says how many."""
 REASON_QUEUE_FULL: Reason.ValueType  # 15
@@ -134,6 +136,8 @@ REASON_SECRET_UNREADABLE: Reason.ValueType  # 24
 """INVALID_ARGUMENT: the secret `name` cannot be opened: it was sealed for another job, or for a key of another node."""
 REASON_PARTY_SUSPENDED: Reason.ValueType  # 25
 """FAILED_PRECONDITION: the party `name` is suspended; what it has submitted goes on, and nothing new is taken."""
+REASON_TASK_UNKNOWN: Reason.ValueType  # 26
+"""NOT_FOUND: the job has no task of that index; `tasks` says how many it has, counted from 0."""
 
 class _ObstacleCode:
     ValueType = typing.NewType("ValueType", builtins.int)

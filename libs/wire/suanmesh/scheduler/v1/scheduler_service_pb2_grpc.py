@@ -280,7 +280,7 @@ class SchedulerServiceServicer(object):
         """Streams what a job's tasks wrote, from the agent as long as it keeps it; with `follow`, until the tasks have ended.
 
         Errors, of which the facts `dataset` and `file` name where the log has been delivered, if it has:
-        * `NOT_FOUND` (`JOB_UNKNOWN`, or the agent's `LOG_UNKNOWN`).
+        * `NOT_FOUND` (`JOB_UNKNOWN`, `TASK_UNKNOWN`, or the agent's `LOG_UNKNOWN`).
         * `NOT_FOUND` (`ATTEMPT_UNKNOWN`): there was no such attempt, or none before.
         * `FAILED_PRECONDITION` (`LOG_NOT_READY`): no task has started; (`SITE_UNREACHABLE`): the site that has the log
         cannot be reached.
