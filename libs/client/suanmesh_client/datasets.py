@@ -30,7 +30,7 @@ class Datasets:
 
     async def put(
         self,
-        folder: Path,
+        folder: Path | str,
         dataset_id: str,
         *,
         site: str = "",
@@ -44,13 +44,18 @@ class Datasets:
         it is repeated. `Brought.left_out` names what no dataset can hold, `Brought.pinned` the version.
         """
         return await self._client.stubs.data.put(
-            folder, dataset_id, site=site, residency=residency, labels=labels, progress=progress
+            Path(folder),
+            dataset_id,
+            site=_full(site, "sites") if site else "",
+            residency=residency,
+            labels=labels,
+            progress=progress,
         )
 
     async def get(
         self,
         name: str,
-        to: Path,
+        to: Path | str,
         *,
         existing: Existing = Existing.REFUSE,
         progress: Callable[[Progress], None] = lambda _: None,
@@ -61,7 +66,7 @@ class Datasets:
         become of it.
         """
         try:
-            await self._client.stubs.data.get(_full(name), to, existing=existing, progress=progress)
+            await self._client.stubs.data.get(_full(name), to := Path(to), existing=existing, progress=progress)
         except FilesDiffer as fault:
             raise differing(fault) from fault
         return to
@@ -102,8 +107,8 @@ class Datasets:
             yield piece.content
 
 
-def _full(name: str) -> str:
-    return name if "/" in name else f"datasets/{name}"
+def _full(name: str, collection: str = "datasets") -> str:
+    return name if "/" in name else f"{collection}/{name}"
 
 
 def differing(fault: FilesDiffer) -> FailedPrecondition:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import product
 from pathlib import Path
+from typing import TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -15,12 +16,14 @@ from suanmesh.scheduler.v1 import job_pb2
 from suanmesh_client.texts import refusal
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_kernel.texts import Text
+from suanmesh_sdk.commands import words_of
 from suanmesh_sdk.parameters import parameter_of
 from suanmesh_sdk.workdir import WHEELS, unpack
 
 MIB = 1 << 20
 GIB = 1 << 30
 MICROS = 1_000_000
+S = TypeVar("S")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,7 @@ class Input:
     """A dataset that tasks find in their folder `mount`."""
 
     dataset: str
+    """With or without `datasets/` before it; `digits@2` is one version."""
     mount: str
 
 
@@ -39,7 +43,7 @@ class Output:
     mount: str = ""
     """As `output_id` where it is not said."""
     deliver_to: str = ""
-    """`sites/{site}` it is to be brought to; it stays where it was made otherwise."""
+    """The site it is to be brought to, with or without `sites/` before it; it stays where it was made otherwise."""
     max_bytes: int = 0
 
 
@@ -79,7 +83,7 @@ class Setup:
     """Packages of Python, such as `numpy==2.1`: from `wheels`, or the mirror of the site."""
     run: Sequence[str] = ()
     """Lines for the shell, which keep what they make in `SUANMESH_SETUP`."""
-    wheels: Path | None = None
+    wheels: Path | str | None = None
     """A folder of wheels that is brought when the job is submitted."""
 
 
@@ -87,12 +91,13 @@ class Setup:
 class Job:
     """A job: one command, run `tasks` times over, each with its parameters."""
 
-    command: Sequence[str]
+    command: Sequence[str] | str
+    """Words, run as they are, or a line: one that asks for a shell, by a pipe or `$NAME`, is run by `/bin/sh -e`."""
     runtime: str = "python3"
     architecture: str = ""
     files: Mapping[str, bytes | Path] = field(default_factory=dict)
     """Small files the tasks find in their working folder: content, or where it is read; together 5 KiB."""
-    workdir: Path | None = None
+    workdir: Path | str | None = None
     """A folder of any size that each task finds a copy of in its working folder, but for what `.suanignore` in it
     leaves out; it is brought when the job is submitted, and what has not changed is not sent again."""
     setup: Setup | None = None
@@ -121,7 +126,7 @@ class Job:
     outputs: Sequence[Output] = ()
     account: str = ""
     """Who pays; the context's account where it is not said."""
-    budget: Decimal | None = None
+    budget: Decimal | float | None = None
     """The most it may cost, in the account's currency."""
     deadline: datetime | None = None
     """With a time zone; the job fails when it has not ended by then."""
@@ -139,7 +144,7 @@ def sweep(**values: Sequence[object]) -> dict[str, list[object]]:
 
     `sweep(lr=[0.1, 0.01], seed=range(3))` are six tasks.
     """
-    rows = list(product(*values.values()))
+    rows = list(product(*(_several(name, each) for name, each in values.items())))
     return {name: [row[index] for row in rows] for index, name in enumerate(values)}
 
 
@@ -149,19 +154,19 @@ def to_message(job: Job, *, account: str = "") -> job_pb2.Job:
     Raises InvalidArgument (`FIELD_INVALID`) for what no message can carry; OSError where a file cannot be read.
     """
     message = job_pb2.Job(
-        account=job.account or account,
+        account=_full("accounts", job.account or account),
         display_name=job.display_name,
         max_duration_s=_whole("max_duration", Decimal(str(job.max_duration.total_seconds()))),
         max_attempts=job.attempts,
-        labels=job.labels,
-        environment=job.environment,
+        labels={name: str(value) for name, value in job.labels.items()},
+        environment={name: str(value) for name, value in job.environment.items()},
         priority=job.priority,
         queue=job.queue,
     )
     message.ask.cpu_milli = _whole("cores", Decimal(str(job.cores)) * 1000)
     message.ask.memory_bytes, message.ask.scratch_bytes = job.memory_bytes, job.scratch_bytes
     variant = message.package.variants.add(
-        runtime=job.runtime, architecture=job.architecture, command=list(job.command)
+        runtime=job.runtime, architecture=job.architecture, command=_command(job.command)
     )
     for path, content in job.files.items():
         executable = isinstance(content, Path) and bool(content.stat().st_mode & 0o100)
@@ -171,18 +176,18 @@ def to_message(job: Job, *, account: str = "") -> job_pb2.Job:
     for name, secret in job.secrets.items():
         message.secrets.add(name=name, variable=secret.variable)
     for each in job.inputs:
-        message.inputs.add(dataset=each.dataset, mount=each.mount)
+        message.inputs.add(dataset=_full("datasets", each.dataset), mount=each.mount)
     for out in job.outputs:
         message.outputs.add(
             output_id=out.output_id,
             mount=out.mount or out.output_id,
-            deliver_to=out.deliver_to,
+            deliver_to=_full("sites", out.deliver_to),
             max_bytes=out.max_bytes,
         )
     _constrain(message.constraints, job)
     if job.setup is not None:
-        message.setup.python.extend(job.setup.python)
-        message.setup.run.extend(job.setup.run)
+        message.setup.python.extend(_several("setup.python", job.setup.python))
+        message.setup.run.extend(_several("setup.run", job.setup.run))
         message.setup.wheels = WHEELS if job.setup.wheels is not None else ""
         message.setup.SetInParent()
     if job.workdir is not None:
@@ -191,7 +196,7 @@ def to_message(job: Job, *, account: str = "") -> job_pb2.Job:
 
 
 def _tasks(task: job_pb2.TaskSpec, job: Job) -> None:
-    counts = {len(values) for values in job.parameters.values()}
+    counts = {len(_several(f"parameters.{name}", values)) for name, values in job.parameters.items()}
     if len(counts | ({job.tasks} if job.tasks else set())) > 1:
         said = Text(
             "every parameter needs one value for each task",
@@ -210,11 +215,11 @@ def _tasks(task: job_pb2.TaskSpec, job: Job) -> None:
 
 
 def _constrain(constraints: job_pb2.Constraints, job: Job) -> None:
-    constraints.allow_sites.extend(job.allow_sites)
-    constraints.deny_sites.extend(job.deny_sites)
-    constraints.residency.extend(job.residency)
+    for name, sites in (("allow_sites", job.allow_sites), ("deny_sites", job.deny_sites)):
+        getattr(constraints, name).extend(_full("sites", site) for site in _several(name, sites))
+    constraints.residency.extend(_several("residency", job.residency))
     if job.budget is not None:
-        constraints.budget_micros = _whole("budget", job.budget * MICROS)
+        constraints.budget_micros = _whole("budget", Decimal(str(job.budget)) * MICROS)
     if job.deadline is not None:
         if job.deadline.tzinfo is None:
             said = Text("a deadline needs a time zone", "截止时间须带时区")
@@ -224,9 +229,33 @@ def _constrain(constraints: job_pb2.Constraints, job: Job) -> None:
         constraints.deadline.CopyFrom(stamp)
 
 
+def _command(command: Sequence[str] | str) -> list[str]:
+    """Its words. Raises InvalidArgument."""
+    if not isinstance(command, str):
+        return list(command)
+    try:
+        return words_of(command)
+    except ValueError as fault:
+        said = Text(f"command: cannot be split: {fault}", f"command：无法拆分：{fault}")
+        raise refusal(InvalidArgument, "FIELD_INVALID", said, field="command") from fault
+
+
+def _full(collection: str, name: str) -> str:
+    """`sites/x` for `x`; nothing for nothing."""
+    return f"{collection}/{name}" if name and "/" not in name else name
+
+
+def _several(field: str, values: Sequence[S]) -> Sequence[S]:
+    """The same, but a text is no sequence of its letters. Raises InvalidArgument."""
+    if isinstance(values, str | bytes):
+        said = Text(f"{field}: a list is expected, such as [{values!r}]", f"{field}：此处应为列表，如 [{values!r}]")
+        raise refusal(InvalidArgument, "FIELD_INVALID", said, field=field)
+    return values
+
+
 def _whole(name: str, value: Decimal) -> int:
     """What the contract counts in whole units must be some."""
-    if value != int(value):
+    if not value.is_finite() or value != int(value):
         said = Text(f"{name}: finer than the mesh counts", f"{name}：比算网的计量单位更细")
         raise refusal(InvalidArgument, "FIELD_INVALID", said, field=name)
     return int(value)

@@ -144,7 +144,7 @@ class JobHandle:
             out.output_id: name for out, name in zip(self.message.outputs, self.message.output_datasets, strict=False)
         }
 
-    async def fetch(self, output_id: str, to: Path) -> Path:
+    async def fetch(self, output_id: str, to: Path | str) -> Path:
         """Bring what it delivered as `output_id` into the folder `to`. Raises NotFound (`OUTPUT_UNKNOWN`)."""
         delivered = self.results()
         if output_id not in delivered:
@@ -229,9 +229,10 @@ class Jobs:
             return paid
         message = to_message(job, account=job.account or await self._client.money.account())
         if job.workdir is not None:
-            await bring(self._client.stubs, job.workdir, message, skip=ignored(job.workdir))
+            workdir = Path(job.workdir)
+            await bring(self._client.stubs, workdir, message, skip=ignored(workdir))
         if job.setup is not None and job.setup.wheels is not None:
-            await bring_wheels(self._client.stubs, job.setup.wheels, message)
+            await bring_wheels(self._client.stubs, Path(job.setup.wheels), message)
         return message
 
 

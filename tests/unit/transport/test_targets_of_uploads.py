@@ -87,3 +87,9 @@ def test_near_is_what_is_reached_soon(latencies_us: dict[str, int], site: str, l
     measured = {("sites/s", f"sites/{name}"): value for name, value in latencies_us.items()}
     target = chosen_target(DATASET, places, rather=(), leanings=Leanings(homes=HOME, latencies_us=measured))
     assert (target.place.site, target.choice, target.latency_us) == (site, Choice.NEAREST, latency_us)
+
+
+def test_a_site_there_is_none_of_is_told_from_one_that_is_away() -> None:
+    """Who has mistyped a name would wait for a site to come back that never was."""
+    with pytest.raises(FailedPrecondition, match="sites/aa is not here: no site of that name has joined"):
+        chosen_target(DATASET, [a_place("a")], wanted="sites/aa", rather=())

@@ -109,6 +109,8 @@ def open_to(dataset: Dataset, places: Collection[Place], *, wanted: str = "", bu
         closed = any(place.site == wanted and place.closed for place in places)
         where = wanted or "any site"
         why = "takes nothing new, as its owner says" if closed else f"that could take {dataset.name} cannot be reached"
+        if wanted and all(place.site != wanted for place in places):
+            why = "is not here: no site of that name has joined"
         raise FailedPrecondition("SITE_NOT_REACHABLE", f"{where} {why}", name=dataset.name, site=wanted)
     return open_ones
 
