@@ -13,6 +13,19 @@ from click.shell_completion import CompletionItem
 from suanmesh_cli.usage import Misuse
 from suanmesh_kernel.texts import Text
 
+ELSEWHERE = {
+    **dict.fromkeys(("ls", "ps", "queue"), ("list",)),
+    **dict.fromkeys(("get", "describe", "info", "status", "inspect"), ("show",)),
+    **dict.fromkeys(("delete", "del", "remove", "rm"), ("rm", "remove", "cancel", "close")),
+    **dict.fromkeys(("stop", "kill", "scancel"), ("cancel", "drain")),
+    **dict.fromkeys(("run", "start", "launch", "create", "apply", "sbatch"), ("submit", "create", "add", "put")),
+    **dict.fromkeys(("upload", "push"), ("put",)),
+    **dict.fromkeys(("download", "pull", "fetch"), ("get",)),
+    "why": ("explain",),
+    "squeue": ("job",),
+}
+"""What other command lines call a command, and what it may be called here."""
+
 
 class Verbs(click.Group):
     """A group that says which command may have been meant."""
@@ -23,7 +36,8 @@ class Verbs(click.Group):
         """Find the command, or say which one may have been meant."""
         name, names = args[0] if args else "", self.list_commands(ctx)
         if name and name not in names and not name.startswith("-"):
-            close = difflib.get_close_matches(name, names, n=1)
+            close = [each for each in ELSEWHERE.get(name, ()) if each in names][:1]
+            close = close or difflib.get_close_matches(name, names, n=1)
             raise Misuse(
                 Text(
                     f"No such command {name!r}." + (f" Did you mean {close[0]!r}?" if close else ""),

@@ -5,6 +5,7 @@ Two values, as AIP-160 has it: what is absent equals nothing, is unequal to ever
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -43,11 +44,18 @@ class Field:
     kind: FieldKind
     repeated: bool = False
     choices: frozenset[str] = frozenset()
+    collection: str = ""
+    """Of the names that a text is one of: they may be written as their last part alone."""
 
     @property
     def is_text(self) -> bool:
         """Whether its values are texts; others are numbers."""
         return self.kind in (FieldKind.TEXT, FieldKind.CHOICE)
+
+    def named(self, term: Comparison) -> str:
+        """The text that a term compares with, a name with its collection."""
+        short = self.collection and term.operator in ("=", "!=") and not {"/", "*"} & {*term.value}
+        return f"{self.collection}/{term.value}" if short and term.value else term.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +124,7 @@ def condition_of(term: Comparison, fields: Mapping[str, Field]) -> Condition:
     try:
         match field.kind:
             case FieldKind.TEXT:
-                return _text(term.value, within=term.operator == ":" and not field.repeated)
+                return _text(field.named(term), within=term.operator == ":" and not field.repeated)
             case FieldKind.NUMBER:
                 return _between(term.operator, _number(term.value))
             case FieldKind.TIME:
@@ -201,4 +209,5 @@ def _microseconds(text: str) -> int:
 def _nearest(path: str, fields: Mapping[str, Field]) -> str:
     tail = path.rpartition(".")[2]
     near = sorted(known for known in fields if known.rpartition(".")[2] == tail)[:3]
+    near = near or difflib.get_close_matches(path, fields, n=1)
     return f"; did you mean {', '.join(near)}" if near else ""

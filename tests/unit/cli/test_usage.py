@@ -77,3 +77,25 @@ def test_the_language_is_heeded_where_the_rest_cannot_be_read(capsys: pytest.Cap
 def test_dev_offers_as_many_sites_as_there_are() -> None:
     """The help would promise sites that the launcher then refuses."""
     assert len(PLACES) == SITES_MAX
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        ("job ls", "list"),
+        ("job describe x", "show"),
+        ("job delete x", "cancel"),
+        ("job kill x", "cancel"),
+        ("job run x.yaml", "submit"),
+        ("data upload x", "put"),
+        ("data delete x", "rm"),
+        ("site delete x", "remove"),
+        ("jobs", "job"),
+    ],
+)
+def test_a_verb_of_another_command_line_is_answered_with_ours(
+    arguments: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Fingers that know kubectl or Slurm would go to the help for each verb; `ls` is no mistyped `logs`."""
+    assert status_of(arguments.split(), {"LANG": "C"}) == 2
+    assert f"Did you mean {meant!r}?" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from suanmesh_kernel.filter_fields import predicate
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.domain.job_fields import FIELDS
+from suanmesh_scheduler.domain.job_pages import part_of
 
 
 def a_job(**fields: Any) -> job_pb2.Job:
@@ -48,6 +49,8 @@ def kept(text: str, job: job_pb2.Job) -> bool:
         ("display_name:*", False),
         ("attempt = 0", True),
         ("queue = night AND NOT queue = day", True),
+        ("name = j AND account = a", True),
+        ('name != "j" OR name = i', False),
     ],
 )
 def test_a_filter_keeps_what_it_says(text: str, answer: bool) -> None:
@@ -84,3 +87,15 @@ def test_a_label_equals_what_it_is_and_differs_from_all_else(labels: dict[str, s
     assert kept(f'labels.{key} = "{asked}"', job) is equal
     assert kept(f'labels.{key} != "{asked}"', job) is not equal
     assert kept(f'labels.{key}:"{asked}"', job) is (value is not None and asked in value)
+
+
+def test_a_party_is_named_in_full_or_not() -> None:
+    """An operator who lists the jobs of `party = a` must not be told that there are none."""
+    assert part_of("party = a AND state = PENDING", "") == part_of("party = parties/a AND state = PENDING", "")
+    assert part_of("party = a", "").party == "parties/a"
+
+
+def test_a_field_that_is_nearly_right_is_said() -> None:
+    """Who has mistyped it would look for it in the contract."""
+    with pytest.raises(InvalidArgument, match="did you mean state"):
+        kept("stat = DONE", a_job())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from suanmesh_kernel.filter_terms import And, Comparison, Expression, Or, parsed
+from suanmesh_scheduler.domain.job_fields import PARTIES
 from suanmesh_scheduler.domain.states import JOB_ENDS, JobState
 
 ALL = frozenset(JobState)
@@ -33,7 +34,7 @@ def _party(term: Expression) -> str:
         case And(parts):
             return next(filter(None, map(_party, parts)), "")
         case Comparison("party", "=", value) if "*" not in value:
-            return value
+            return value if "/" in value else f"{PARTIES}/{value}"
     return ""
 
 
