@@ -206,8 +206,13 @@ def _microseconds(text: str) -> int:
     return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - EPOCH) // timedelta(microseconds=1)
 
 
+def _within_map(path: str, fields: Mapping[str, Field]) -> list[str]:
+    """The same as a key, such as `labels.team` for `team`."""
+    return [known.removesuffix(ANY_KEY) + f".{path}" for known in fields if known.endswith(ANY_KEY)][:1]
+
+
 def _nearest(path: str, fields: Mapping[str, Field]) -> str:
     tail = path.rpartition(".")[2]
     near = sorted(known for known in fields if known.rpartition(".")[2] == tail)[:3]
-    near = near or difflib.get_close_matches(path, fields, n=1)
+    near = near or difflib.get_close_matches(path, fields, n=1) or _within_map(path, fields)
     return f"; did you mean {', '.join(near)}" if near else ""

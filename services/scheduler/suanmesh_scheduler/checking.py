@@ -132,10 +132,21 @@ def require_names(job_id: str, job: job_pb2.Job) -> None:
 
 
 def require_deadline(job: job_pb2.Job, now: datetime) -> None:
-    """Refuse a job that would have to have ended already. Raises InvalidArgument (`FIELD_INVALID`)."""
+    """Refuse a job that would have to have ended already, or sooner than a task may run: no pool ever takes it.
+
+    Raises InvalidArgument (`FIELD_INVALID`).
+    """
     limits = job.constraints
-    if limits.HasField("deadline") and limits.deadline.ToDatetime(UTC) <= now:
+    if not limits.HasField("deadline"):
+        return
+    left_s = (limits.deadline.ToDatetime(UTC) - now).total_seconds()
+    if left_s <= 0:
         raise invalid_field("constraints.deadline", f"{limits.deadline.ToJsonString()} has passed")
+    if left_s < job.max_duration_s:
+        problem = (
+            f"is in {left_s:.0f} s, and max_duration_s lets a task run {job.max_duration_s} s: it could end too late"
+        )
+        raise invalid_field("constraints.deadline", problem)
 
 
 def _fill_in(job: job_pb2.Job) -> None:

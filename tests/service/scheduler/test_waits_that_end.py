@@ -34,8 +34,11 @@ async def test_a_deadline_that_passes_ends_a_job_that_waits(scheduler: Any, job_
     job = await scheduler.until_job(Job.STATE_FAILED, "jobs/late", "DEADLINE_MISSED")
     assert job.HasField("end_time")
 
-    refusal = refusal_of((await scheduler.submit_raw(job_of(deadline=late), "later")).results[0].error)
-    assert (refusal.reason, refusal.facts["field"]) == ("FIELD_INVALID", "constraints.deadline")
+    soon = scheduler.clock.now() + timedelta(seconds=99)  # a task may run for 100 s
+    for deadline, says in ((late, "has passed"), (soon, "is in 99 s, and max_duration_s lets a task run 100 s")):
+        refusal = refusal_of((await scheduler.submit_raw(job_of(deadline=deadline), "later")).results[0].error)
+        assert (refusal.reason, refusal.facts["field"]) == ("FIELD_INVALID", "constraints.deadline")
+        assert says in refusal.message
 
 
 async def test_a_deadline_that_passes_stops_a_job_that_runs(scheduler: Any) -> None:

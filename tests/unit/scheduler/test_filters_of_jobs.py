@@ -99,3 +99,5 @@ def test_a_field_that_is_nearly_right_is_said() -> None:
     """Who has mistyped it would look for it in the contract."""
     with pytest.raises(InvalidArgument, match="did you mean state"):
         kept("stat = DONE", a_job())
+    with pytest.raises(InvalidArgument, match=r"did you mean labels\.team"):
+        kept("team = vision", a_job())
