@@ -116,8 +116,8 @@ class Job:
     keep_going: bool = False
     """Whether the other tasks go on where one fails."""
     attempts: int = 1
-    retry: Retry | None = None
-    """Whether a task that fails is run again, at its site; `attempts` is for what a site has lost."""
+    retry: Retry | int | None = None
+    """Whether a task that fails is run again, at its site, or how often; `attempts` is for what a site has lost."""
     max_duration: timedelta = timedelta(hours=1)
     environment: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Secret] = field(default_factory=dict)
@@ -207,9 +207,10 @@ def _tasks(task: job_pb2.TaskSpec, job: Job) -> None:
     task.on_failure = job_pb2.TaskSpec.ON_FAILURE_KEEP_GOING if job.keep_going else job_pb2.TaskSpec.ON_FAILURE_STOP_ALL
     task.result_folder = job.result_folder
     if job.retry is not None:
-        task.retry.times = job.retry.times
-        task.retry.backoff_s = _whole("retry.backoff", Decimal(str(job.retry.backoff.total_seconds())))
-        task.retry.exit_statuses.extend(job.retry.exit_statuses)
+        retry = Retry(job.retry) if isinstance(job.retry, int) else job.retry
+        task.retry.times = retry.times
+        task.retry.backoff_s = _whole("retry.backoff", Decimal(str(retry.backoff.total_seconds())))
+        task.retry.exit_statuses.extend(retry.exit_statuses)
     for name, values in job.parameters.items():
         task.parameters.append(parameter_of(name.upper(), [str(value) for value in values]))
 
@@ -232,7 +233,7 @@ def _constrain(constraints: job_pb2.Constraints, job: Job) -> None:
 def _command(command: Sequence[str] | str) -> list[str]:
     """Its words. Raises InvalidArgument."""
     if not isinstance(command, str):
-        return list(command)
+        return [str(word) for word in command]
     try:
         return words_of(command)
     except ValueError as fault:

@@ -17,7 +17,7 @@ from suanmesh_client.reach import Reach
 from suanmesh_client.texts import refusal
 from suanmesh_kernel.clock import SystemClock, system_rng
 from suanmesh_kernel.identifiers import sortable_id
-from suanmesh_kernel.refusals import DeadlineExceeded, FailedPrecondition, NotFound, Refusal
+from suanmesh_kernel.refusals import DeadlineExceeded, FailedPrecondition, InvalidArgument, NotFound, Refusal
 from suanmesh_kernel.texts import Text
 from suanmesh_sdk.state_reasons import words
 from suanmesh_sdk.status import refusal_of
@@ -178,6 +178,9 @@ class Jobs:
         self, many: Sequence[Job | job_pb2.Job], *, job_ids: Sequence[str] = ()
     ) -> Sequence[JobHandle | Refusal]:
         """Submit any number; for each the job, or the refusal it met: one that is refused keeps no other away."""
+        if len(job_ids) > len(many):
+            said = Text(f"{len(job_ids)} names for {len(many)} jobs", f"{len(many)} 个作业却有 {len(job_ids)} 个名称")
+            raise refusal(InvalidArgument, "FIELD_INVALID", said, field="job_ids")
         ids = [*job_ids, *[""] * (len(many) - len(job_ids))]
         items = [await self._item(each, job) for each, job in zip(ids, many, strict=True)]
         answered: list[JobHandle | Refusal] = []

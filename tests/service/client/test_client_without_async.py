@@ -49,6 +49,8 @@ def test_without_async_many_are_submitted_and_waited_for(plain: Client) -> None:
     wait_all(jobs, 60)
     assert [job.state for job in jobs] != []
     assert all(isinstance(job, JobHandle) and job.succeeded for job in map(_seen_anew, jobs))
+    with pytest.raises(Refusal, match="2 names for 1 jobs"):
+        plain.jobs.submit_many([Job(command=["sum"])], job_ids=["one", "two"])
 
 
 def test_a_list_may_be_left_early(plain: Client) -> None:

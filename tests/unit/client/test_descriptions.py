@@ -63,6 +63,13 @@ def test_a_budget_is_what_was_written(budget: float, micros: int) -> None:
     assert to_message(Job(command=["x"], budget=budget)).constraints.budget_micros == micros
 
 
+def test_numbers_stand_for_themselves() -> None:
+    """`[sleep, 5]` and `retry: 3` of a job file would be refused in a program."""
+    message = to_message(Job(command=["sleep", 5], retry=3))  # type: ignore[list-item]
+    assert list(message.package.variants[0].command) == ["sleep", "5"]
+    assert message.task.retry.times == 3
+
+
 def test_numbers_are_values_of_variables_and_labels() -> None:
     """`{"EPOCHS": 3}` is what everybody writes first."""
     message = to_message(Job(command=["x"], environment={"EPOCHS": 3}, labels={"lr": 0.1}))  # type: ignore[dict-item]
