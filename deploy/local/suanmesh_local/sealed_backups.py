@@ -50,14 +50,19 @@ def is_sealed(path: Path) -> bool:
 
 def seal(folder: Path, target: Path, recipients: Sequence[str]) -> None:
     """Pack a folder into the new file `target`, encrypted; nothing is there in the clear. Raises OSError, NoBackup."""
-    import pyrage
-
     public = [_recipient(each) for each in recipients]
     with _written(target) as sealed, _packed(folder) as packed:
-        try:
-            pyrage.encrypt_io(packed, sealed, public)
-        except pyrage.EncryptError as fault:
-            raise NoBackup(f"{target} cannot be written: {fault}") from fault
+        encrypt(packed, sealed, public)
+
+
+def encrypt(clear: BinaryIO, sealed: BinaryIO, recipients: Sequence[object]) -> None:
+    """Encrypt a stream. Raises NoBackup where that cannot be written, as on a disk that is full."""
+    import pyrage
+
+    try:
+        pyrage.encrypt_io(clear, sealed, recipients)
+    except pyrage.EncryptError as fault:
+        raise NoBackup(f"the encrypted file cannot be written: {fault}") from fault
 
 
 @contextmanager
