@@ -28,7 +28,7 @@ _API = {"pods": f"/api/v1/namespaces/{NAMESPACE}/pods", "jobs": f"/apis/batch/v1
 
 async def test_jobs_survive_kills_of_the_server_and_of_the_agent(tmp_path: Path) -> None:
     """An owner's cluster is upgraded and drained while jobs run that somebody pays for."""
-    found = await _play(tmp_path, jobs=6, rounds=1)
+    found = await _play(tmp_path, jobs=6, rounds=1, seconds=2)
     assert found["lost"] == found["run twice"] == found["billed otherwise"] == 0
 
 
@@ -36,12 +36,12 @@ async def test_jobs_survive_kills_of_the_server_and_of_the_agent(tmp_path: Path)
 @pytest.mark.timeout(1800)
 async def test_many_jobs_survive_many_kills(tmp_path: Path) -> None:
     """What survives one kill by luck does not survive ten."""
-    found = await _play(tmp_path, jobs=60, rounds=8)
+    found = await _play(tmp_path, jobs=40, rounds=5, seconds=6)
     print(json.dumps(found))
     assert found["lost"] == found["run twice"] == found["billed otherwise"] == 0
 
 
-async def _play(folder: Path, *, jobs: int, rounds: int) -> dict[str, int]:
+async def _play(folder: Path, *, jobs: int, rounds: int, seconds: int) -> dict[str, int]:
     shared = folder / "node"
     with stand_in(folder / "kubernetes", shared) as cluster:
         overrides = {
@@ -59,7 +59,7 @@ async def _play(folder: Path, *, jobs: int, rounds: int) -> dict[str, int]:
             witness = Witness(node.folder / "sites" / SITE / "tasks")
             async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
                 watching = group.create_task(witness.watch())
-                names = await submitted(mesh, jobs, TASK.format(seconds=2), "kubernetes")
+                names = await submitted(mesh, jobs, TASK.format(seconds=seconds), "kubernetes")
                 hurting = group.create_task(_hurt(cluster, node, rounds))
                 over = [await ended(mesh, name) for name in names]
                 await hurting

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from suanmesh_agent.domain.tasks import UserRange
 from suanmesh_agent.domain.work import Admission, Work
 from suanmesh_agent.engines.process import images, seccomp
-from suanmesh_agent.engines.process.cgroups import Bounds, CgroupV2
+from suanmesh_agent.engines.process.cgroups import Bounds, Cgroups, CgroupV2
 from suanmesh_agent.engines.process.users import end_all_remains, end_remains, lease_user, mark_used
 from suanmesh_kernel.owner_limits import OwnerLimits, WorkKind, windows_of
 from suanmesh_kernel.quantities import Capacity
@@ -174,6 +174,15 @@ def test_cgroup_v2_is_told_the_bounds(tmp_path: Path) -> None:
     assert (folder / "pids.max").read_text() == "66"
     assert fence.join == (str(folder / "cgroup.procs"),)
     assert (fence.cpu_file, fence.oom_file) == (str(folder / "cpu.stat"), str(folder / "memory.events"))
+    assert fence.peak_file == str(folder / "memory.peak")
+
+
+def test_control_groups_that_are_not_handed_down_are_left_alone(tmp_path: Path) -> None:
+    """An agent in a container, or without root, would fail every task instead of watching over it by itself."""
+    (tmp_path / "cgroup.controllers").write_text("cpu memory pids\n")
+    (tmp_path / "cgroup.subtree_control").mkdir()  # as one that cannot be written: root writes any file
+    assert not Cgroups("site", tmp_path).usable()
+    assert not (tmp_path / "suanmesh" / "site" / "probe").exists()
 
 
 def _run(program: bytes, architecture: int, number: int, arguments: tuple[int, ...]) -> int:
