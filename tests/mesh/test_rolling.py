@@ -15,6 +15,7 @@ import pytest
 from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
 from suanmesh.accounting.v1 import usage_pb2
 from suanmesh.scheduler.v1 import job_pb2
+from suanmesh_accounting.ledger.migrations import STEPS
 from suanmesh_local import rolling, trials
 from suanmesh_local.node import Node
 from suanmesh_local.processes import Process
@@ -96,7 +97,7 @@ async def test_a_rolling_upgrade_fails_no_call_and_no_job(tmp_path: Path, old: P
                 await node.renew_agent(site, operator)
             jobs.cancel()
             await asyncio.gather(jobs, return_exceptions=True)
-        assert _ledger_version(node) == 8
+        assert _ledger_version(node) == len(STEPS)
         ended = [await _ended(user, name) for name in names]
         once = [await _ran_once(user, job) for job in ended]
         print(f"{len(traffic.made)} calls, {len(names)} jobs")
