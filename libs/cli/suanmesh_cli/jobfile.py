@@ -5,14 +5,11 @@ Every mistake is named with file, line and field, before anything is sent.
 
 from __future__ import annotations
 
-import os
-import select
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -22,23 +19,15 @@ from suanmesh_cli.jobfolder import TooLarge, packed
 from suanmesh_cli.jobforms import Forms, Template
 from suanmesh_cli.jobsecrets import Source, named, of_file
 from suanmesh_cli.jobsetup import NO_NETWORK, SetupReader
-from suanmesh_cli.texts import refusal
+from suanmesh_cli.yamlfile import SILENCE_S_MAX, STANDARD_INPUT, YamlFile, content_of, invalid, problem_of
 from suanmesh_kernel.clock import Clock, SystemClock
-from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_kernel.texts import Text
 from suanmesh_sdk.workdir import unpack
 
 FILE_BYTES_MAX = 64 * 1024
-STANDARD_INPUT = Path("-")
 ARTEFACT_BYTES_MAX = 5 * 1024
 ARTEFACTS_MAX = 64
-SILENCE_S_MAX = 5.0
-"""How long a pipe may keep the reader waiting."""
-INPUT_SILENCE_S_MAX = 60.0
-"""The same of standard input: who writes it may reckon first."""
 SYSTEM_CLOCK = SystemClock()
-DEPTH_MAX = 32
-"""Lists and mappings within each other; a job's own fields need eight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,42 +60,16 @@ def read(
     """The job that the file at `path` describes, `values` at its places; files it names are read relative to it.
 
     `-` is standard input, and names are relative to where we are. A deadline may be so long after the time of `clock`.
-    Raises InvalidArgument (`FIELD_INVALID`) with file,
-    line and field.
+    Raises InvalidArgument (`FIELD_INVALID`) with file, line and field.
     """
-    try:
-        content = _content(path, FILE_BYTES_MAX, silence_s_max)
-    except (OSError, ValueError) as error:
-        raise _unread(path, error) from error
-    if len(content) > FILE_BYTES_MAX:
-        large = Text(f"larger than {FILE_BYTES_MAX} bytes", f"超过 {FILE_BYTES_MAX} 字节")
-        raise _invalid(str(path), large, field=str(path))
-    return _Reader(path, values or {}, clock.now()).file(content)
-
-
-def _content(path: Path, bytes_max: int, silence_s_max: float) -> bytes:
-    """At most one byte more than `bytes_max`: a device has no end, and a pipe perhaps nobody who writes."""
-    content = b""
-    if path == STANDARD_INPUT:
-        path, silence_s_max = Path("/dev/stdin"), max(silence_s_max, INPUT_SILENCE_S_MAX)
-    with open(path, "rb", buffering=0, opener=_opened) as file:
-        while len(content) <= bytes_max:
-            if not select.select([file], [], [], silence_s_max)[0]:
-                raise TimeoutError(f"nothing came for {silence_s_max:g} s")
-            piece = file.read(bytes_max + 1 - len(content))
-            if piece == b"":
-                break
-            content += piece or b""
-    return content
-
-
-def _opened(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)
+    file = YamlFile(path)
+    return _Reader(file, values or {}, clock.now()).file(file.content(FILE_BYTES_MAX, silence_s_max))
 
 
 class _Reader:
-    def __init__(self, path: Path, values: Mapping[str, str], now: datetime) -> None:
-        self._path = path
+    def __init__(self, file: YamlFile, values: Mapping[str, str], now: datetime) -> None:
+        self._path = file.path
+        self._root, self._wrong = file.root, file.wrong
         self._now = now
         self._template = Template(values)
         self._notes: list[Text] = []
@@ -142,7 +105,7 @@ class _Reader:
             unused = Text(
                 f"no place {{{{ {key} }}}} for --set {key}=...", f"没有位置 {{{{ {key} }}}} 可供 --set {key}=..."
             )
-            raise _invalid(str(self._path), unused, field=key)
+            raise invalid(str(self._path), unused, field=key)
 
     def _pack(self, job: Job, node: yaml.Node) -> None:
         """Lay a folder's files beside every variant, but what that has by itself; a large folder is brought first."""
@@ -154,7 +117,7 @@ class _Reader:
             unpack(job)
             return
         except (OSError, ValueError) as error:
-            raise self._wrong(node, "workdir", _problem(error)) from error
+            raise self._wrong(node, "workdir", problem_of(error)) from error
         for variant in job.package.variants:
             own = {artefact.path for artefact in variant.artefacts}
             for each in found.files:
@@ -185,84 +148,27 @@ class _Reader:
                 "larger code travels as an input dataset",
                 f"package: 工件共 {total} 字节，上限 {ARTEFACT_BYTES_MAX}；更大的代码请作为输入数据集",
             )
-            raise _invalid(str(self._path), problem, field="package")
-
-    def _root(self, content: str | bytes) -> yaml.MappingNode:
-        try:
-            self._check_events(content)
-            root = yaml.compose(content, Loader=yaml.SafeLoader)
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 0
-            raise self._no_yaml(f"{error.problem or error.context}", line) from error
-        except yaml.reader.ReaderError as error:
-            raise self._no_yaml(f"{error.reason} (byte {error.position})") from error
-        if not isinstance(root, yaml.MappingNode):
-            expected = Text("not a mapping of a job's fields", "不是作业各字段的映射")
-            raise _invalid(f"{self._path}:1", expected, field=self._path, line=1)
-        return root
-
-    def _check_events(self, content: str | bytes) -> None:
-        documents = depth = 0
-        for event in yaml.parse(content, Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent):
-                alias = Text("aliases are not understood here", "此处不支持别名")
-                raise self._wrong(event, "*" + str(event.anchor), alias)
-            documents += isinstance(event, yaml.DocumentStartEvent)
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > DEPTH_MAX:  # the parser takes minutes where there is much more
-                raise self._no_yaml("nested too deeply", event.start_mark.line + 1 if event.start_mark else 0)
-            if documents > 1:
-                second = Text("a second document begins; a file holds one job", "出现第二个文档；一个文件只写一个作业")
-                raise self._wrong(event, "---", second)
-
-    def _no_yaml(self, problem: str, line: int = 0) -> InvalidArgument:
-        text = Text(f"not YAML: {problem}", f"不是合法的 YAML：{problem}")
-        where = f"{self._path}:{line}" if line else str(self._path)
-        return _invalid(where, text, field=self._path, line=line or "")
+            raise invalid(str(self._path), problem, field="package")
 
     def _file(self, node: yaml.Node, at: str) -> tuple[bytes, bool]:
         """What a file holds, and whether its owner may execute it."""
         named = self._base / text_of(node, at, self._wrong)
         try:
-            return _content(named, ARTEFACT_BYTES_MAX, SILENCE_S_MAX), bool(named.stat().st_mode & stat.S_IXUSR)
+            return content_of(named, ARTEFACT_BYTES_MAX, SILENCE_S_MAX), bool(named.stat().st_mode & stat.S_IXUSR)
         except (OSError, ValueError) as error:
-            problem = _problem(error)
+            problem = problem_of(error)
             raise self._wrong(node, at, Text(f"{named}: {problem.en}", f"{named}: {problem.zh}")) from error
 
     def _text(self, node: yaml.Node, at: str) -> str:
         """What a file of text holds."""
         named = self._base / text_of(node, at, self._wrong)
         try:
-            return _content(named, FILE_BYTES_MAX, SILENCE_S_MAX).decode()
+            return content_of(named, FILE_BYTES_MAX, SILENCE_S_MAX).decode()
         except (OSError, ValueError) as error:
-            problem = _problem(error)
+            problem = problem_of(error)
             raise self._wrong(node, at, Text(f"{named}: {problem.en}", f"{named}: {problem.zh}")) from error
-
-    def _wrong(self, node: Any, field: str, problem: Text) -> InvalidArgument:
-        line = node.start_mark.line + 1
-        where = f"{self._path}:{line}: {field}" if field else f"{self._path}:{line}"
-        return _invalid(where, problem, field=field, line=line)
 
 
 def _pair(root: yaml.MappingNode, name: str) -> tuple[yaml.Node, yaml.Node] | None:
     """What stands at the top under a name."""
     return next((pair for pair in root.value if getattr(pair[0], "value", "") == name), None)
-
-
-def _invalid(where: str, problem: Text, **facts: object) -> InvalidArgument:
-    text = Text(f"{where}: {problem.en}", f"{where}: {problem.zh}")
-    return refusal(InvalidArgument, "FIELD_INVALID", text, **facts)
-
-
-def _unread(path: Path, error: OSError | ValueError) -> InvalidArgument:
-    return _invalid(str(path), _problem(error), field=str(path))
-
-
-def _problem(error: OSError | ValueError) -> Text:
-    """Why a file cannot be read; a path with a NUL in it is a ValueError."""
-    if isinstance(error, TimeoutError):
-        return Text(str(error), "等待已久，没有内容")
-    if isinstance(error, OSError):
-        reason = error.strerror or str(error)
-        return Text(reason, f"无法读取：{reason}")
-    return Text("no file can have such a name", "文件不能有这样的名字")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -14,17 +14,34 @@ from suanmesh_cli.usage import Misuse
 from suanmesh_kernel.texts import Text
 
 ELSEWHERE = {
-    **dict.fromkeys(("ls", "ps", "queue"), ("list",)),
-    **dict.fromkeys(("get", "describe", "info", "status", "inspect"), ("show",)),
-    **dict.fromkeys(("delete", "del", "remove", "rm"), ("rm", "remove", "cancel", "close")),
-    **dict.fromkeys(("stop", "kill", "scancel"), ("cancel", "drain")),
-    **dict.fromkeys(("run", "start", "launch", "create", "apply", "sbatch"), ("submit", "create", "add", "put")),
+    **dict.fromkeys(("ls", "ps"), ("list", "job list")),
+    **dict.fromkeys(("queue", "squeue"), ("list", "job list")),
+    **dict.fromkeys(("get", "describe", "info", "inspect", "cat"), ("show",)),
+    "status": ("show", "doctor"),
+    **dict.fromkeys(("delete", "del", "remove", "rm"), ("rm", "remove", "cancel", "close", "revoke")),
+    **dict.fromkeys(("stop", "kill", "abort", "scancel"), ("cancel", "drain", "job cancel")),
+    **dict.fromkeys(
+        ("run", "start", "launch", "create", "new", "apply", "sbatch", "submit"),
+        ("submit", "create", "add", "put", "declare", "set", "invite", "job submit"),
+    ),
     **dict.fromkeys(("upload", "push"), ("put",)),
     **dict.fromkeys(("download", "pull", "fetch"), ("get",)),
+    "log": ("logs",),
     "why": ("explain",),
-    "squeue": ("job",),
+    "publish": ("set",),
+    "token": ("invite",),
+    "topology": ("link topology",),
+    "use": ("ctx use",),
 }
-"""What other command lines call a command, and what it may be called here."""
+"""What other command lines call a command, and what it may be called here: the first that a group has is meant."""
+
+
+def meant(word: str, names: Sequence[str]) -> str:
+    """Which of `names` a word may stand for: what other tools call so, else what is written much like it; else ""."""
+    for other in ELSEWHERE.get(word, ()):
+        if other.partition(" ")[0] in names:
+            return other
+    return next(iter(difflib.get_close_matches(word, names, n=1)), "")
 
 
 class Verbs(click.Group):
@@ -36,12 +53,11 @@ class Verbs(click.Group):
         """Find the command, or say which one may have been meant."""
         name, names = args[0] if args else "", self.list_commands(ctx)
         if name and name not in names and not name.startswith("-"):
-            close = [each for each in ELSEWHERE.get(name, ()) if each in names][:1]
-            close = close or difflib.get_close_matches(name, names, n=1)
+            close = meant(name, names)
             raise Misuse(
                 Text(
-                    f"No such command {name!r}." + (f" Did you mean {close[0]!r}?" if close else ""),
-                    f"没有命令 {name!r}。" + (f"是否指 {close[0]!r}？" if close else ""),
+                    f"No such command {name!r}." + (f" Did you mean {close!r}?" if close else ""),
+                    f"没有命令 {name!r}。" + (f"是否指 {close!r}？" if close else ""),
                 ),
                 ctx,
             )

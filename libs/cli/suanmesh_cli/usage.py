@@ -122,6 +122,13 @@ def require_encoding(arguments: Sequence[str]) -> None:
             raise Misuse(Text(f"{shown} is not UTF-8.", f"{shown} 不是 UTF-8。")) from None
 
 
+def text_of(wrong: click.UsageError) -> Text:
+    """What is wrong with a value, in both languages, without where it stands."""
+    if isinstance(wrong, Misuse):
+        return wrong.text
+    return Text(wrong.message, _bounds(wrong) if isinstance(wrong, click.BadParameter) else _chinese(wrong))
+
+
 def show(wrong: click.ClickException, lang: str) -> None:
     """Say on standard error what is wrong, and where the help is."""
     if lang != "zh" or isinstance(wrong, click.exceptions.NoArgsIsHelpError):

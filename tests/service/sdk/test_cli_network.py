@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +20,8 @@ from suanmesh.network_orchestrator.v1.network_orchestrator_service_pb2 import (
     PathObstacle,
     PathResult,
 )
-from suanmesh.network_orchestrator.v1.reservation_pb2 import Path, Reservation
+from suanmesh.network_orchestrator.v1.reservation_pb2 import Path as LinkPath
+from suanmesh.network_orchestrator.v1.reservation_pb2 import Reservation
 from suanmesh.registry.v1.party_pb2 import Party
 from suanmesh.registry.v1.registry_service_pb2 import ListSitesResponse
 from suanmesh.registry.v1.site_pb2 import Site
@@ -32,7 +34,7 @@ from suanmesh.transport.v1.transport_service_pb2 import (
 from suanmesh_kernel.refusals import NotFound
 
 Run = Callable[..., Awaitable[Result]]
-PATH = Path(links=["links/ab"], latency_us=5000, available_bps=10**9, narrowest_link="links/ab")
+PATH = LinkPath(links=["links/ab"], latency_us=5000, available_bps=10**9, narrowest_link="links/ab")
 FULL = PathObstacle(kind=PathObstacle.KIND_BANDWIDTH, link="links/ab", available_bps=10**6)
 
 
@@ -40,7 +42,7 @@ async def test_a_link_is_declared_as_people_write_it(oracle: Any, run: Run) -> N
     """A capacity that is a thousand times too small is found when nothing moves any more."""
     oracle.answers["GetLink"] = NotFound("LINK_UNKNOWN", "no")
     oracle.answers["DeclareLinks"] = DeclareLinksResponse(links=[Link(name="links/ab")])
-    oracle.answers["GetSite"] = Site(name="sites/a")
+    oracle.answers["ListSites"] = ListSitesResponse(sites=[Site(name="sites/a")])
     oracle.answers["GetParty"] = Party(name="parties/backbone")
     done = await run(
         "link", "declare", "ab", "--from", "a", "--to", "exchanges/x", "--capacity", "10Gbit/s", "--latency", "5ms",
@@ -70,6 +72,24 @@ async def test_a_link_is_changed_without_losing_the_rest(oracle: Any, run: Run) 
     assert (refused.exit_code, "Gbit/s" in refused.stderr) == (2, True)
 
 
+async def test_many_links_are_declared_by_one_call(oracle: Any, run: Run, tmp_path: Path) -> None:
+    """A network of eighty links is one file; those that are there already keep what the file does not say."""
+    before = Link(name="links/ab", source="sites/a", target="sites/b", capacity_bps=5, latency_us=7)
+    oracle.answers["ListLinks"] = ListLinksResponse(links=[before])
+    oracle.answers["ListSites"] = ListSitesResponse(sites=[Site(name="sites/a"), Site(name="sites/b")])
+    oracle.answers["DeclareLinks"] = DeclareLinksResponse(links=[before])
+    file = tmp_path / "links.yaml"
+    file.write_text("links:\n- {name: ab, capacity: 2Gbit/s}\n- {name: ba, from: b, to: a, capacity: 1Gbit/s}\n")
+    done = await run("link", "declare", "-f", str(file))
+    assert done.exit_code == 0, done.output
+    [declared] = [body for method, body in oracle.asked if method == "DeclareLinks"]
+    sent = DeclareLinksRequest.FromString(declared).links
+    assert [(link.name, link.source, link.capacity_bps, link.latency_us) for link in sent] == [
+        ("links/ab", "sites/a", 2 * 10**9, 7),
+        ("links/ba", "sites/b", 10**9, 0),
+    ]
+
+
 async def test_a_new_link_without_ends_says_what_it_needs(oracle: Any, run: Run) -> None:
     """Who means to change a link and mistypes its name was told of a field of a message."""
     oracle.answers["GetLink"] = NotFound("LINK_UNKNOWN", "no")
@@ -83,7 +103,7 @@ async def test_a_link_to_a_site_that_has_not_joined_is_declared_and_said(oracle:
     """Links may come before the site; a mistyped site would otherwise be found when nothing moves."""
     oracle.answers["GetLink"] = NotFound("LINK_UNKNOWN", "no")
     oracle.answers["DeclareLinks"] = DeclareLinksResponse(links=[Link(name="links/ab")])
-    oracle.answers["GetSite"] = NotFound("SITE_UNKNOWN", "no")
+    oracle.answers["ListSites"] = ListSitesResponse()
     declared = await run("link", "declare", "ab", "--from", "exchanges/x", "--to", "nosuch", "--capacity", "1Gbit/s")
     assert declared.exit_code == 0
     assert "sites/nosuch has not joined" in declared.stderr

@@ -98,7 +98,7 @@ def test_people_write_sizes_and_files_and_the_contract_gets_numbers_and_bytes(fo
         ("account: a\n  b: [\n", 2, "job.yaml", "YAML"),
         ("- a\n", 1, "job.yaml", "mapping"),
         ("", 1, "job.yaml", "mapping"),
-        ("account: a\n---\naccount: b\n", 2, "---", "one job"),
+        ("account: a\n---\naccount: b\n", 2, "---", "holds one"),
         ("account: a\n? [b, c]\n: d\n", 2, "?", "name of a field"),
         ('account: "\\ud800"\n', 1, "account", "half a character"),
         ("constraints: {deadline: {a: b}}\n", 1, "constraints.deadline", "single value"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,6 +22,7 @@ from suanmesh.accounting.v1.accounting_service_pb2 import (
 from suanmesh.accounting.v1.price_book_pb2 import PriceBook
 from suanmesh.type.v1.money_pb2 import Price
 from suanmesh_cli import output, units
+from suanmesh_cli.declared import FILE, declared
 from suanmesh_cli.layout import Column
 from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.names import Name
@@ -27,6 +30,7 @@ from suanmesh_cli.render.bill import ACCOUNT_COLUMNS
 from suanmesh_cli.session import Session, command, each_of, full_name, listed, listing, reading
 from suanmesh_cli.tables import table
 from suanmesh_cli.texts import refusal
+from suanmesh_cli.usage import Misuse
 from suanmesh_kernel.refusals import InvalidArgument, NotFound
 from suanmesh_kernel.texts import Text
 
@@ -167,32 +171,43 @@ async def price_history(session: Session, name: str) -> None:
 
 
 @price.command("set")
-@click.argument("name", type=Name("priceBooks"))
-@click.argument("prices", nargs=-1, required=True, metavar="METER=AMOUNT/UNIT...")
+@click.argument("name", type=Name("priceBooks"), required=False, default="")
+@click.argument("prices", nargs=-1, metavar="METER=AMOUNT/UNIT...")
 @click.option("--party", default="", help="Party that earns; as before where the book is there.")
 @click.option("--currency", default="", help="ISO 4217 code; as before where the book is there.")
 @click.option("--request-id", default="", help=REPEAT)
+@FILE
 @command
-async def set_prices(
-    session: Session, name: str, prices: tuple[str, ...], party: str, currency: str, request_id: str
-) -> None:
-    """Put prices of the book NAME into force; meters that are not named keep theirs (operator).
+async def set_prices(session: Session, file: Path | None, **given: Any) -> int:
+    """Put prices of the book NAME into force, or of each book of -f FILE; others stay (operator).
 
-    For example: cpu=0.165/core-h memory=0.0165/GiB-h transfer=0.02/GB device=free
+    For example: cpu=0.165/core-h memory=0.0165/GiB-h transfer=0.02/GB device=free, or in the file
+    price-books: [{name: a, party: b, currency: CNY, prices: {cpu: 0.165/core-h}}]
     """
-    name = full_name("priceBooks", name)
-    given = dict(price_given(each) for each in prices)
-    book = await _in_force(session, name) or PriceBook()
-    kept = {each.meter: each for each in book.prices} | given
-    made = PriceBook(
-        party=full_name("parties", party) if party else book.party,
-        currency=currency or book.currency,
-        prices=[each for _, each in sorted(kept.items()) if each is not None],
-    )
-    request = PublishPriceBookRequest(price_book_id=units.short(name), price_book=made, request_id=request_id)
+    ctx = click.get_current_context()
+    wanted = {each["name"]: each for each in declared(ctx, file, "price-books", given)}
+    changes = {name: dict(price_given(price) for price in each["prices"]) for name, each in wanted.items()}
+    for name, change in changes.items():
+        if not name or not change:
+            raise Misuse(Text(f"No prices for {name}.", f"{name} 没有价格。"), ctx)
     async with session.mesh() as mesh:
-        done = await mesh.accounting.PublishPriceBook(request, timeout=session.timeout_s)
-    output.show_one(session.view, done, lambda: table(session.view, [done], PRICE_COLUMNS), PRICE_COLUMNS)
+
+        async def publish(name: str) -> None:
+            each, full = wanted[name], full_name("priceBooks", name)
+            book = await _in_force(session, full) or PriceBook()
+            kept = {price.meter: price for price in book.prices} | changes[name]
+            made = PriceBook(
+                party=full_name("parties", each["party"]) if each["party"] else book.party,
+                currency=each["currency"] or book.currency,
+                prices=[price for _, price in sorted(kept.items()) if price is not None],
+            )
+            request = PublishPriceBookRequest(
+                price_book_id=units.short(full), price_book=made, request_id=each["request_id"]
+            )
+            done = await mesh.accounting.PublishPriceBook(request, timeout=session.timeout_s)
+            output.show_one(session.view, done, lambda: table(session.view, [done], PRICE_COLUMNS), PRICE_COLUMNS)
+
+        return await each_of(session, tuple(wanted), publish)
 
 
 @click.group(cls=Verbs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,10 +18,11 @@ from suanmesh.network_orchestrator.v1.network_orchestrator_service_pb2 import (
     RemoveLinkRequest,
 )
 from suanmesh.network_orchestrator.v1.reservation_pb2 import Reservation
-from suanmesh.registry.v1.registry_service_pb2 import GetPartyRequest, GetSiteRequest, ListSitesRequest
+from suanmesh.registry.v1.registry_service_pb2 import GetPartyRequest, ListSitesRequest
 from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh_cli import output, units, values
 from suanmesh_cli.commands.money import price_given
+from suanmesh_cli.declared import FILE, declared
 from suanmesh_cli.layout import Column
 from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.names import Name
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from suanmesh_sdk import Mesh
 
 CLASSES = ("access", "inter", "intra")
+LINKS_MAX = 1000
+"""Declared by one call."""
 
 
 def probed(link: Link) -> Cell:
@@ -101,7 +105,7 @@ async def show_link(session: Session, names: tuple[str, ...]) -> int:
 
 
 @link.command("declare")
-@click.argument("name", type=Name("links"))
+@click.argument("name", type=Name("links"), required=False, default="")
 @click.option("--from", "source", type=Name("sites"), default="", help="Where it begins: a site, or exchanges/NAME.")
 @click.option("--to", "target", type=Name("sites"), default="", help="Where it ends.")
 @click.option("--class", "kind", type=click.Choice(CLASSES), default=None, help="What it joins.")
@@ -111,37 +115,44 @@ async def show_link(session: Session, names: tuple[str, ...]) -> int:
 @click.option("--price", "cost", default="", metavar="AMOUNT/UNIT", help="Of moved data, such as 0.02/GB, or free.")
 @click.option("--owner", type=Name("parties"), default="", help="Party that earns.")
 @click.option("--risk-group", "groups", multiple=True, help="What it fails together with; repeatable, takes the place.")
+@FILE
 @command
-async def declare_link(session: Session, name: str, **given: Any) -> None:
-    """Declare the link NAME, or change what is given of one that is declared (operator)."""
-    name = full_name("links", name)
+async def declare_links(session: Session, file: Path | None, **given: Any) -> None:
+    """Declare the link NAME, or change what is given of one that is declared; or many of -f FILE (operator).
+
+    For example: links: [{name: a-b, from: a, to: b, capacity: 1Gbit/s, latency: 8ms, price: 0.02/GB, owner: c}]
+    """
+    wanted = declared(click.get_current_context(), file, "links", given)
+    names = [full_name("links", each["name"]) for each in wanted]
     async with session.mesh() as mesh:
-        try:
-            found = await mesh.network_orchestrator.GetLink(GetLinkRequest(name=name), timeout=session.timeout_s)
-        except NotFound:
-            if not (given["source"] and given["target"]):
-                said = f"{name} is not there, and a new link needs --from and --to."
-                raise Misuse(Text(said, f"{name} 不存在；新链路须给出 --from 和 --to。")) from None
-            found = Link(name=name)
-            setattr(found, "class", Link.CLASS_INTER)
-        if given["owner"]:  # what it earns would go to an account that is nobody's
-            owner = GetPartyRequest(name=full_name("parties", given["owner"]))
-            await mesh.registry.GetParty(owner, timeout=session.timeout_s)
-        _change(found, given)
-        request = DeclareLinksRequest(links=[found])
-        answer = await mesh.network_orchestrator.DeclareLinks(request, timeout=session.timeout_s)
-        _show(session, answer.links[0])
-        if given["source"] or given["target"]:
-            for end in (found.source, found.target):
-                await _note_absent(session, mesh, end)
+        found = await _declared(session, mesh, names)
+        for name, each in zip(names, wanted, strict=True):
+            if name not in found:
+                found[name] = _new(name, each)
+            _change(found[name], each)
+        for owner in sorted({each["owner"] for each in wanted} - {""}):  # it would earn on an account that is nobody's
+            party = GetPartyRequest(name=full_name("parties", owner))
+            await mesh.registry.GetParty(party, timeout=session.timeout_s)
+        links: list[Link] = []
+        for first in range(0, len(names), LINKS_MAX):
+            request = DeclareLinksRequest(links=[found[name] for name in names[first : first + LINKS_MAX]])
+            answer = await mesh.network_orchestrator.DeclareLinks(request, timeout=session.timeout_s)
+            links += answer.links
+        if file is None:
+            _show(session, links[0])
+        else:
+            output.show_list(session.view, "links", links, LINK_COLUMNS)
+        if any(each["source"] or each["target"] for each in wanted):
+            await _note_absent(
+                session, mesh, {end for name in names for end in (found[name].source, found[name].target)}
+            )
 
 
-async def _note_absent(session: Session, mesh: Mesh, end: str) -> None:
-    """Links may be declared before a site joins; a name that is mistyped is told all the same."""
-    if end.startswith("sites/"):
-        try:
-            await mesh.registry.GetSite(GetSiteRequest(name=end), timeout=session.timeout_s)
-        except NotFound:
+async def _note_absent(session: Session, mesh: Mesh, ends: set[str]) -> None:
+    """Links may be declared before a site joins; names that are mistyped are told all the same."""
+    sites = await listed(replace(session, limit=None), mesh.registry.ListSites, ListSitesRequest(), "sites")
+    for end in sorted(ends - {site.name for site in sites}):
+        if end.startswith("sites/"):
             said = Text(
                 f"{end} has not joined: until it does, the link is of no use", f"{end} 尚未加入：在此之前链路无用"
             )
@@ -257,6 +268,29 @@ def link_facts(link: Link) -> Facts:
         ("owner", link.owner),
         ("risk groups", ", ".join(link.risk_groups)),
     ]
+
+
+async def _declared(session: Session, mesh: Mesh, names: list[str]) -> dict[str, Link]:
+    """Those of the names that are declared."""
+    if len(names) > 1:
+        whole = replace(session, limit=None)
+        links = await listed(whole, mesh.network_orchestrator.ListLinks, ListLinksRequest(), "links")
+        return {link.name: link for link in links}
+    try:
+        request = GetLinkRequest(name=names[0])
+        return {names[0]: await mesh.network_orchestrator.GetLink(request, timeout=session.timeout_s)}
+    except NotFound:
+        return {}
+
+
+def _new(name: str, given: dict[str, Any]) -> Link:
+    """Raises Misuse where it has no ends."""
+    if not (given["source"] and given["target"]):
+        said = f"{name} is not there, and a new link needs --from and --to."
+        raise Misuse(Text(said, f"{name} 不存在；新链路须给出 --from 和 --to。"))
+    link = Link(name=name)
+    setattr(link, "class", Link.CLASS_INTER)
+    return link
 
 
 def _show(session: Session, link: Link) -> None:
