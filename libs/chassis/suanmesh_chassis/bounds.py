@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 
 from suanmesh.type.v1 import bounds_pb2
 from suanmesh_kernel.refusals import InvalidArgument
-from suanmesh_kernel.texts import UNSHOWABLE
+from suanmesh_kernel.texts import first_unshowable
 
 OURS = "suanmesh."
 _ZERO = re.compile("\0")
@@ -140,13 +140,14 @@ def _one(field: FieldDescriptor, declared: Limits, within: tuple[str, ...]) -> C
 
 
 def _text(most: int, *, free: bool) -> Check:
-    forbidden = _ZERO if free else UNSHOWABLE
+    forbidden = _ZERO.search if free else first_unshowable
 
     def check(value: str) -> Breach | None:
         if len(value) > most or (not value.isascii() and len(value.encode()) > most):
             return _too_long(len(value.encode()), most)
-        if not value.isprintable() and (found := forbidden.search(value)):
-            return Breach("", f"holds the control character U+{ord(found[0]):04X}", {"position": str(found.start())})
+        if not (value.isascii() and value.isprintable()) and (found := forbidden(value)):
+            what = f"holds the control or invisible character U+{ord(found[0]):04X}"
+            return Breach("", what, {"position": str(found.start())})
         return None
 
     return check

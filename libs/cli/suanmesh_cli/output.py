@@ -313,4 +313,4 @@ def _print_data(view: View, data: Any) -> None:
 def _json(view: View, data: object, indent: int | None = None) -> str:
     """JSON whose texts hold nothing that commands a terminal, nor what its encoding lacks."""
     text = json.dumps(data, indent=indent, ensure_ascii=not view.terminal.unicode)
-    return "\n".join(UNSHOWABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", line) for line in text.split("\n"))
+    return "\n".join(UNSHOWABLE.sub(lambda found: json.dumps(found[0])[1:-1], line) for line in text.split("\n"))

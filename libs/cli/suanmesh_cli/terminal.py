@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from typing import Final, TextIO
 
-from suanmesh_kernel.texts import UNSHOWABLE
+from suanmesh_kernel.texts import COMMANDING, with_escapes
 
 STAND_IN: Final = "suanmesh.stand-in"
 """Name of the error handler of `str.encode` that puts something readable in the place of what an encoding lacks."""
@@ -75,13 +75,15 @@ def has_chinese(stream: TextIO) -> bool:
 
 
 def safe(text: str) -> str:
-    """`text` with everything escaped that would command a terminal, break the line or turn the writing."""
-    return text if text.isprintable() else UNSHOWABLE.sub(lambda found: escaped(found[0]), text)
+    """`text` with everything escaped that commands a terminal, breaks the line, turns the writing, or is not seen."""
+    return with_escapes(text, escaped)
 
 
 def escaped(character: str) -> str:
     """`\\n`, `\\x1b`, `\\u202e` and the like."""
     number = ord(character)
+    if number > 0xFFFF:
+        return f"\\U{number:08x}"
     return _ESCAPES.get(character) or (f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}")
 
 
@@ -131,4 +133,4 @@ class LogText:
         end = begun.start() if begun else len(text) - (not final and text.endswith("\r"))
         text, self._rest = text[:end], text[end:]
         text = _COLOURS.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
-        return UNSHOWABLE.sub(lambda found: found[0] if found[0] in "\n\t" else escaped(found[0]), text)
+        return COMMANDING.sub(lambda found: found[0] if found[0] in "\n\t" else escaped(found[0]), text)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 
 from suanmesh.scheduler.v1 import job_pb2
+from suanmesh_kernel.texts import first_unshowable
 from suanmesh_sdk.parameters import value_of
 
 PLAIN = "task-{task}"
@@ -59,8 +59,8 @@ def _illegal(folder: str) -> str:
         return "is no name"
     if "/" in folder:
         return "has a slash"
-    if not (folder.isascii() and folder.isprintable()) and any(unicodedata.category(each)[0] == "C" for each in folder):
-        return "has a control character"
+    if first_unshowable(folder) is not None:
+        return "has a control or invisible character"
     if len(folder.encode()) > FOLDER_BYTES_MAX:
         return f"is longer than {FOLDER_BYTES_MAX} bytes"
     return ""

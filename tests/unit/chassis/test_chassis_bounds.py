@@ -142,16 +142,19 @@ def test_bytes_are_counted_not_characters() -> None:
 )
 def test_a_name_holds_no_control_character(text: str) -> None:
     """It would forge lines in logs and on terminals, or read as another name; PostgreSQL takes no U+0000 in a text."""
-    with pytest.raises(InvalidArgument, match=r"name: holds the control character U\+[02]0"):
+    with pytest.raises(InvalidArgument, match=r"name: holds the control or invisible character U\+[02]0"):
         require_within(GetSiteRequest(name=text))
 
 
-@pytest.mark.parametrize("text", ["a\tb\n\x1b[31mred\u202eevil", "\u200fx"])
+INVISIBLE = ["\u200fx", "ac\u200bme", "\u2060", "\ufeffacme", "a\xadb", "\u3164", "❤\ufe0f", "a\u200cb", "\ue000"]
+
+
+@pytest.mark.parametrize("text", ["a\tb\n\x1b[31mred\u202eevil", "\U000e0041\U000e007f", "葛\U000e0100", *INVISIBLE])
 @pytest.mark.parametrize("where", ["display_name", "labels"])
 def test_what_people_call_a_job_commands_no_terminal(text: str, where: str) -> None:
     """An operator lists the jobs of everybody; kubectl showed them what a pod's name told the terminal to do."""
     named = Job(display_name=text) if where == "display_name" else Job(labels={"team": text})
-    with pytest.raises(InvalidArgument, match=rf"items\[0\]\.job\.{where}.*: holds the control character"):
+    with pytest.raises(InvalidArgument, match=rf"items\[0\]\.job\.{where}.*: holds the control or invisible character"):
         require_within(SubmitJobsRequest(items=[SubmitJob(job=named)]))
     require_within(SubmitJobsRequest(items=[SubmitJob(job=Job(environment={"A": "line\nline"}))]))
 

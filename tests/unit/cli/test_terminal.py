@@ -16,15 +16,15 @@ from suanmesh_cli.layout import Column
 from suanmesh_cli.output import FORMS, View
 from suanmesh_cli.terminal import LogText, Terminal, safe
 from suanmesh_kernel.refusals import NotFound
-from suanmesh_kernel.texts import UNSHOWABLE
+from suanmesh_kernel.texts import COMMANDING, first_unshowable
 
-EVIL = "a\tb\n\x1b[31mred\u202eevil\x9b2J\u2066x"
+EVIL = "a\tb\n\x1b[31mred\u202eevil\x9b2J\u2066x\u200b\u3164\ufe0f\U000e0041\U000e0100"
 
 
 @given(st.text())
 def test_nothing_that_commands_a_terminal_is_left(text: str) -> None:
     """A name that clears the screen or rewrites the line above it can hide what it was called with."""
-    assert not UNSHOWABLE.search(safe(text))
+    assert first_unshowable(safe(text)) is None
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -35,7 +35,7 @@ def test_no_answer_carries_commands(form: str, capsys: pytest.CaptureFixture[str
     output.show_list(View(form=form), "sites", [site], columns)
     output.show_one(View(form=form), site, lambda: output.facts(View(), [("name", site.display_name)]))
     out = capsys.readouterr().out
-    assert not UNSHOWABLE.search(out.replace("\n", ""))
+    assert first_unshowable(out.replace("\n", "")) is None
     if form in ("table", "wide"):
         assert "\\x1b[31mred\\u202eevil" in out
 
@@ -50,7 +50,7 @@ def test_data_says_the_same_after_it_was_made_safe(capsys: pytest.CaptureFixture
 def test_a_refusal_carries_no_commands() -> None:
     """Facts of a refusal are often what somebody else has written."""
     told = errors.described(NotFound("JOB_UNKNOWN", f"{EVIL} is unknown", name=EVIL), "en")
-    assert not UNSHOWABLE.search(told.replace("\n", ""))
+    assert first_unshowable(told.replace("\n", "")) is None
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_log_is_made_safe_however_it_is_cut(pieces: list[bytes]) -> None:
     """A task that prints escapes must not own the terminal of whoever reads its log."""
     log, whole = LogText(), LogText()
     text = "".join([*(log.text_of(piece) for piece in pieces), log.text_of(b"", final=True)])
-    assert not UNSHOWABLE.search(text.replace("\n", "").replace("\t", ""))
+    assert not COMMANDING.search(text.replace("\n", "").replace("\t", ""))
     assert text == whole.text_of(b"".join(pieces), final=True)
 
 

@@ -34,8 +34,8 @@ def test_results_are_found_by_what_they_are_of() -> None:
         ("lr={lr}", "gives tasks 0 and 1 the same 'lr=0.1'; {task} tells them apart"),
         ("all", "gives tasks 0 and 1 the same 'all'"),
         ("a/{task}", "gives task 0 'a/0', which has a slash"),
-        ("a\t{task}", "which has a control character"),
-        ("实验\u202e{task}", "which has a control character"),
+        ("a\t{task}", "which has a control or invisible character"),
+        ("实验\u202e{task}", "which has a control or invisible character"),
         ("x" * 128 + "{task}", "which is longer than 128 bytes"),
     ],
 )

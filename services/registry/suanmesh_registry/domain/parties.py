@@ -10,6 +10,7 @@ from enum import Enum
 from suanmesh_kernel.money import is_currency
 from suanmesh_kernel.names import checked_id, checked_name
 from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
+from suanmesh_kernel.texts import first_unshowable
 
 DISPLAY_NAME_LENGTH_MAX = 200
 PUBLISHERS_MAX = 100
@@ -110,11 +111,11 @@ def require_approved(party: Party) -> None:
 
 
 def checked_display_name(text: str, *, field: str) -> str:
-    """Return `text` if it can be shown to people: short, and without control characters.
+    """Return `text` if it can be shown to people: short, and without control or invisible characters.
 
     Raises InvalidArgument (`FIELD_INVALID`).
     """
-    if len(text) > DISPLAY_NAME_LENGTH_MAX or not text.isprintable():
+    if len(text) > DISPLAY_NAME_LENGTH_MAX or first_unshowable(text) is not None:
         raise InvalidArgument(
             "FIELD_INVALID", f"{field}: at most {DISPLAY_NAME_LENGTH_MAX} printable characters", field=field
         )
