@@ -106,6 +106,13 @@ BURN_TEXTS = {
     ),
 }
 
+NO_LEADER = (
+    f'max by (node, area) ({names.LEADING}{{machine=""}}) == 0 or '
+    f'(max by (node, area) ({names.LEADING}{{machine!=""}}) == 0 and '
+    f'count by (node, area) (count by (node, area, machine) ({names.LEADING}{{machine!=""}})) > 1)'
+)
+"""Of a node on several machines who scrapes one alone cannot tell: the leader may be on another."""
+
 ALERTS = (
     Alert(
         "ProcessDown",
@@ -120,19 +127,17 @@ ALERTS = (
             "进程已结束、卡住，或其机器不可达。",
         ),
         Text(
-            "`systemctl status` of its unit and the end of its log say why it ended; exit status 3 means a "
-            "damaged store "
-            "(`suan node check`), 2 a wrong setting. Where it lives and does not answer, its event loop stands "
+            "`systemctl status` of its unit and the end of its log say why it ended; exit status 3 means a damaged "
+            "store (`suan node check`), 2 a wrong setting. Where it lives and does not answer, its event loop stands "
             "still.",
             "其单元的 `systemctl status` 和日志末尾说明为何结束：退出状态 3 为存储损坏（`suan node check`），2 为"
-            "设置有误。进程在而"
-            "无应答，则事件循环已停。",
+            "设置有误。进程在而无应答，则事件循环已停。",
         ),
         "2m",
     ),
     Alert(
         "NoLeader",
-        f"max by (node, area) ({names.LEADING}) == 0",
+        NO_LEADER,
         "page",
         Text("Nobody leads {{ $labels.area }} of {{ $labels.node }}", "{{ $labels.node }} 的 {{ $labels.area }} 无主"),
         Text(
@@ -140,12 +145,11 @@ ALERTS = (
             "该领域有实例而无主：该领域的写入被拒绝。",
         ),
         Text(
-            "The logs of its instances say `cannot serve yet` with a reason (a full disk, a database that is "
-            "away, a ledger "
-            "that is not the one that led) or `campaign interrupted` where etcd has no quorum: `suan node check`.",
-            "实例的日志有 `cannot serve yet` 及原因（磁盘已满、数据库不在、账本不是任主的那一个），或在 etcd 无多"
-            "数派时有 "
-            "`campaign interrupted`：`suan node check`。",
+            "The logs of its instances say `cannot serve yet` with a reason (a full disk, a database that is away, a "
+            "ledger that is not the one that led) or `campaign interrupted` where etcd has no quorum: "
+            "`suan node check`.",
+            "实例的日志有 `cannot serve yet` 及原因（磁盘已满、数据库不在、账本不是任主的那一个），或在 etcd 无多数"
+            "派时有 `campaign interrupted`：`suan node check`。",
         ),
         "1m",
     ),
@@ -157,9 +161,8 @@ ALERTS = (
             "Several lead {{ $labels.area }} of {{ $labels.node }}", "{{ $labels.node }} 的 {{ $labels.area }} 有多个主"
         ),
         Text(
-            "Two instances believe to lead for longer than a scrape. The fence refuses the writes of all but "
-            "one; a clock "
-            "that runs ahead or a frozen machine is the usual cause.",
+            "Two instances believe to lead for longer than a scrape. The fence refuses the writes of all but one; a "
+            "clock that runs ahead or a frozen machine is the usual cause.",
             "两个实例都自认为主，且不止一次抓取。栅栏只放行其中之一的写入；常因时钟走快或机器冻结。",
         ),
         Text(

@@ -133,7 +133,8 @@ class ControlPlane:
     async def start(self) -> None:
         """Start everything in order of dependence. Raises NotReady, ToolMissing, Taken, OSError."""
         self._lock.take()
-        write_prometheus(self.folder, self.facts.name, self.all_processes())
+        machine = self.facts.host if self.facts.is_spread else ""
+        write_prometheus(self.folder, self.facts.name, self.all_processes(), machine)
         await self.start_etcd()
         for service in self.services.values():
             service.start()

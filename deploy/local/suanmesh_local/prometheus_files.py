@@ -24,24 +24,28 @@ scrape_configs:
 """
 
 
-def write_prometheus(folder: Path, node: str, processes: Iterable[Process]) -> None:
-    """Lay out `prometheus.yml`, `targets.json` and `rules/` in the node's `folder`. Raises OSError."""
+def write_prometheus(folder: Path, node: str, processes: Iterable[Process], machine: str = "") -> None:
+    """Lay out `prometheus.yml`, `targets.json` and `rules/` in the node's `folder`. Raises OSError.
+
+    `machine` is this one's host, where the node is on several.
+    """
     home = folder / FOLDER
     private_folder(home / "rules")
     write_private(home / "prometheus.yml", CONFIG.format(file=home / "prometheus.yml").encode())
-    write_private(home / "targets.json", json.dumps(targets(node, processes), indent=2).encode())
+    write_private(home / "targets.json", json.dumps(targets(node, processes, machine), indent=2).encode())
     for rules in sorted(shipped_rules().glob("*.yml")):
         write_private(home / "rules" / rules.name, rules.read_bytes())
 
 
-def targets(node: str, processes: Iterable[Process]) -> list[dict[str, object]]:
+def targets(node: str, processes: Iterable[Process], machine: str = "") -> list[dict[str, object]]:
     """Those of the processes that are scraped, as Prometheus' file discovery takes them."""
     found: list[dict[str, object]] = []
     for process in processes:
         if address := process.environment.get(LISTEN):
             site = process.environment.get("SUANMESH_AGENT_SITE", "")
             area = "agent" if site else process.name.partition("-")[0]
-            labels = {"node": node, "area": area, "process": process.name} | ({"at_site": site} if site else {})
+            labels = {"node": node, "area": area, "process": process.name}
+            labels |= {name: value for name, value in (("at_site", site), ("machine", machine)) if value}
             found.append({"targets": [address], "labels": labels})
     return found
 

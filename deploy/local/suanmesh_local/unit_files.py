@@ -29,6 +29,7 @@ def write_files(node: ControlPlane) -> None:
     private_folder(node.folder / UNITS)
     for file, text in units(node.facts.name, getpass.getuser(), node.folder, started).items():
         write_private(node.folder / UNITS / file, text.encode())
-    write_prometheus(node.folder, node.facts.name, node.all_processes())
+    machine = node.facts.host if node.facts.is_spread else ""
+    write_prometheus(node.folder, node.facts.name, node.all_processes(), machine)
     if node.facts.runs_services:
         write_contexts(node.folder, node.facts, node.gateway, node.identities)

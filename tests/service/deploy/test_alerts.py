@@ -13,7 +13,7 @@ import yaml
 
 from deploy.prometheus.alerts import all_alerts
 from suanmesh_local.processes import Process
-from suanmesh_local.prometheus_files import write_prometheus
+from suanmesh_local.prometheus_files import targets, write_prometheus
 
 ROOT = Path(__file__).parents[3]
 RULES = sorted((ROOT / "deploy/prometheus/rules").glob("*.yml"))
@@ -150,6 +150,10 @@ QUICK: dict[str, Case] = {
         {f"suan_usage_quarantined{{{TARGET}}}": "1x30"}, {f"suan_usage_quarantined{{{TARGET}}}": "1x5 0x25"}, "20m"
     ),
 }
+HERE = 'suan_leading{node="n", area="registry", process="registry", machine="203.0.113.10"}'
+THERE = 'suan_leading{node="n", area="registry", process="registry", machine="203.0.113.11"}'
+ON_SEVERAL_MACHINES = [({HERE: "0x9"}, 0), ({HERE: "0x9", THERE: "1x9"}, 0), ({HERE: "0x9", THERE: "0x9"}, 1)]
+"""Who leads as a Prometheus on one of two machines sees it, and one that scrapes both; and whether that is told."""
 BURNS: dict[tuple[str, str], Case] = {
     ("CallsFail", "14.4"): Case(calls("98x30", "2x30"), calls("9999x30", "1x30"), "1h"),
     ("CallsFail", "6"): Case(calls("992x200", "8x200"), calls("9999x200", "1x200"), "6h30m"),
@@ -205,6 +209,14 @@ def test_alerts_fire_and_keep_silent(tmp_path: Path) -> None:
 
 
 @needs_promtool
+def test_who_scrapes_one_machine_of_several_is_not_woken_for_a_leader_on_another(tmp_path: Path) -> None:
+    """The Prometheus that is laid out beside each machine paged all night for five areas that were led elsewhere."""
+    tests = [asked(series, "5m", 'alertname="NoLeader"', count) for series, count in ON_SEVERAL_MACHINES]
+
+    require_passed(tmp_path, tests, "1m")
+
+
+@needs_promtool
 def test_the_error_budget_burns_at_four_speeds(tmp_path: Path) -> None:
     """A node that fails half its calls wakes somebody within minutes; one that fails few is told by the morning."""
     tests = []
@@ -214,6 +226,15 @@ def test_the_error_budget_burns_at_four_speeds(tmp_path: Path) -> None:
     tests += [asked(case.silent, case.at, 'alertname="CallsFail", burn="14.4"', 0) for case in silent_besides()]
 
     require_passed(tmp_path, tests, "5m")
+
+
+def test_targets_of_a_node_on_several_machines_say_which(tmp_path: Path) -> None:
+    """The rules tell such a node from one that is on this machine alone."""
+    process = Process("registry", ["x"], {"SUANMESH_METRICS_LISTEN": "127.0.0.1:9"}, tmp_path / "l")
+    [alone], [one] = targets("n", [process]), targets("n", [process], "203.0.113.10")
+
+    assert alone["labels"] == {"node": "n", "area": "registry", "process": "registry"}
+    assert one["labels"] == {"node": "n", "area": "registry", "process": "registry", "machine": "203.0.113.10"}
 
 
 @needs_promtool
