@@ -22,9 +22,10 @@ def seen(node: Node, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     """What is told of a node once all its processes have answered: of one that is too busy that is told."""
     until = time.monotonic() + ANSWERED_S_MAX
     while True:
-        assert status_of(["top", str(node.folder), "--once", "-o", "json"], {}) == 0
+        status = status_of(["top", str(node.folder), "--once", "-o", "json"], {})
         told: dict[str, Any] = json.loads(capsys.readouterr().out)
-        if time.monotonic() > until or all(row["state"] == "ready" for row in told["processes"]):
+        assert status in (0, 1)
+        if time.monotonic() > until or status == 0:
             return told
 
 
@@ -38,7 +39,7 @@ def test_a_node_is_seen_at_a_glance(node: Node, capsys: pytest.CaptureFixture[st
     assert {site["name"] for site in told["sites"]} == {place.site for place in node.places}
     assert (told["without_leader"], told["unbalanced"]) == ([], [])
 
-    assert status_of(["top", str(node.folder), "--once", "--lang", "zh"], {}) == 0
+    assert status_of(["top", str(node.folder), "--once", "--lang", "zh"], {}) in (0, 1)
     shown = capsys.readouterr().out
     assert all(name in shown for name in (*processes, *(place.site for place in node.places)))
 

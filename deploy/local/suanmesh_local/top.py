@@ -64,6 +64,12 @@ class Top:
     elsewhere: Sequence[str] = ()
     """Other machines that run services of the node, which were not asked."""
 
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing of it is a reason to look closer."""
+        serving = all(row.state in ("ready", "refused") for row in self.processes)
+        return serving and all(site.heard for site in self.sites) and not (self.without_leader or self.unbalanced)
+
     def data(self) -> dict[str, Any]:
         """The same as JSON has it."""
         told = asdict(self)

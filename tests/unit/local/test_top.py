@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from suanmesh_local.scrapes import Scrape, Target, parsed
 from suanmesh_local.top import seen
 
@@ -72,3 +74,20 @@ def test_what_waits_is_told_by_reason_and_sites_by_name() -> None:
     assert (top.oldest_wait_s, top.jobs, top.unbalanced) == (61.5, [("PENDING", 7)], ["CNY"])
     assert [(site.name, site.heard, site.cpu_free_cores) for site in top.sites] == [("a", True, 2.5), ("b", False, 0.0)]
     assert top.data()["queue"][0] == {"reason": "NO_PATH", "jobs": 5}
+
+
+@pytest.mark.parametrize(
+    ("texts", "well"),
+    [
+        (('suan_leading 1\nsuan_site_up{site="a"} 1\n',), True),
+        (('suan_leading 1\nsuan_site_up{site="a"} 0\n',), False),
+        (("suan_leading 0\n",), False),
+        (('suan_leading 1\nsuan_ledger_imbalance_money{currency="CNY",of="postings"} 1\n',), False),
+    ],
+)
+def test_a_script_is_told_by_the_status_that_something_is_wrong(texts: tuple[str, ...], well: bool) -> None:
+    """Whoever lets a script look every minute must not have it read a table."""
+    now = [look("registry", text) for text in texts]
+
+    assert seen(now, now, 1.0).is_well == well
+    assert not seen(now, [*now, Scrape(Target("x:1", "transport", "transport", "n"))], 1.0).is_well

@@ -27,7 +27,7 @@ FOLDER = click.argument("folder", type=click.Path(path_type=Path, file_okay=Fals
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="File of Prometheus' file discovery: its processes, as the context's user, in the place of those of FOLDER.",
 )
-@click.option("--once", is_flag=True, help="Show it once and end.")
+@click.option("--once", is_flag=True, help="Show it once and end, with status 1 where anything is wrong.")
 @command
 async def top(session: Session, folder: Path, targets: Path | None, once: bool) -> int | None:
     """Show who runs and leads, what waits and which sites are heard, of the node in FOLDER, until Ctrl-C.
