@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler_pb
 from suanmesh_local import trials
 from suanmesh_local.node import Node
 from suanmesh_sdk import Mesh
@@ -75,3 +76,37 @@ async def test_ctrl_c_says_that_the_job_goes_on(node: Node, user: Mesh, tmp_path
     assert "jobs/goes-on 仍在继续；用 `suan job wait goes-on` 回来" in rest
     assert await waiting.wait() == 130
     assert not left.cancel_requested
+
+
+TICKS = """
+import itertools, time
+for tick in itertools.count():
+    print(tick, flush=True)
+    time.sleep(0.02)
+"""
+
+
+async def test_a_log_is_followed_through_restarts(node: Node, user: Mesh) -> None:
+    """Somebody watches a training over night: no restart of a process may end that, repeat a line or lose one."""
+    described = trials.job(TICKS)
+    described.max_duration_s = 600
+    name = await trials.submit(user, "watched", described)
+    environment = {**os.environ, "SUANMESH_CONFIG": str(node.folder / "config.toml"), "SUANMESH_LANG": "en"}
+    following = await asyncio.create_subprocess_exec(
+        SUAN, "job", "logs", name, "-f", env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    assert following.stdout is not None
+    lines = [await following.stdout.readline()]
+    placed = scheduler_pb.GetPlacementRequest(name=(await trials.job_now(user, name)).placement)
+    site = (await user.scheduler.GetPlacement(placed)).site.removeprefix("sites/")
+    for process in (node.services["gateway"], node.services["scheduler"], node.agents[site]):
+        await asyncio.to_thread(process.kill)
+        process.start()
+        for _ in range(100):  # more than lie in pipes
+            lines.append(await following.stdout.readline())
+    await trials.cancel(user, name)
+    rest, _ = await following.communicate()
+
+    ticks = [*b"".join(lines).split(), *rest.split()]
+    assert ticks == [b"%d" % tick for tick in range(len(ticks))]
+    assert following.returncode == 0

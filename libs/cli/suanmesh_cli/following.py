@@ -69,7 +69,7 @@ def say_change(job: Job, lang: str = "en") -> None:
     output.note(f"{job.name} {state}" + (f": {reason}" if reason else ""))
 
 
-async def log(session: Session, mesh: Mesh, request: ReadJobLogsRequest) -> AsyncIterator[bytes]:
+async def log(session: Session, mesh: Mesh, request: ReadJobLogsRequest, outage: Outage) -> AsyncIterator[bytes]:
     """What a task wrote; a note says where times were asked for that are no longer known."""
 
     def on_delivered() -> None:
@@ -77,5 +77,6 @@ async def log(session: Session, mesh: Mesh, request: ReadJobLogsRequest) -> Asyn
             output.note(_NO_TIMES.of(session.lang))
 
     session.reach.ask = lambda mesh: mesh.scheduler.GetJob(GetJobRequest(name=request.name))
-    async for content in following.log(mesh, request, timeout_s=session.bound_s, on_delivered=on_delivered):
+    read = following.log(mesh, request, timeout_s=session.bound_s, on_delivered=on_delivered, on_outage=outage.told)
+    async for content in read:
         yield content

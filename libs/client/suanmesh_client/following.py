@@ -59,21 +59,29 @@ async def log(
     *,
     timeout_s: float | None = None,
     on_delivered: Callable[[], None] = lambda: None,
+    on_outage: Callable[[Refusal | None], None] = lambda _: None,
 ) -> AsyncIterator[bytes]:
     """What a task wrote: from its site while it is there, else from the dataset the log became.
 
     That does not say when lines were written: `on_delivered` is told before it is read. With `follow`, a task that has
-    not started is waited for. Within `timeout_s` a site that is away is told as such.
+    not started is waited for, and so is a service that is away: `on_outage` is told by what, and None with every
+    answer. Within `timeout_s` a site that is away is told as such.
     """
+    asked = ReadJobLogsRequest()
+    asked.CopyFrom(request)
     sent, wait, pause_s = False, request.follow, REOPEN_S
     unknown: Refusal
     while True:
         try:
-            async for piece in mesh.scheduler.ReadJobLogs(request, timeout=timeout_s):
-                sent = True
+            async for piece in mesh.scheduler.ReadJobLogs(asked, timeout=timeout_s):
+                sent, asked.resume_token = True, piece.resume_token
+                on_outage(None)
                 yield piece.content
             return
         except Refusal as refusal:
+            resumable = request.follow and bool(asked.resume_token or not sent)
+            if resumable and await _comes_back(mesh, asked, refusal, timeout_s, on_outage):
+                continue
             delivered = "" if sent else refusal.facts.get("dataset", "")
             if wait and not (sent or delivered) and refusal.reason in NOT_YET:
                 wait = await _may_start(mesh, request)  # asked for once more where it has ended meanwhile
@@ -94,6 +102,35 @@ async def log(
             yield content
     except NotFound:
         raise unknown from None
+
+
+async def _comes_back(
+    mesh: Mesh,
+    asked: ReadJobLogsRequest,
+    refusal: Refusal,
+    timeout_s: float | None,
+    on_outage: Callable[[Refusal | None], None],
+) -> bool:
+    """Whether a log that broke off for `refusal` may go on, after a pause: a service restarts, or the site's agent.
+
+    Of a site that cannot be reached before there was anything to read, its reader is told.
+    """
+    if isinstance(refusal, DeadlineExceeded):  # a stream that was given no time has an hour
+        return timeout_s is None
+    if not (isinstance(refusal, Unavailable) or (refusal.reason == "SITE_UNREACHABLE" and asked.resume_token)):
+        return False
+    while True:
+        on_outage(refusal)
+        await asyncio.sleep(REOPEN_S)
+        try:
+            goes_on = await _may_start(mesh, asked)
+        except (Unavailable, DeadlineExceeded) as still:
+            refusal = still
+            continue
+        if isinstance(refusal, (Unavailable, DeadlineExceeded)):
+            on_outage(None)
+            return True
+        return goes_on
 
 
 async def _may_start(mesh: Mesh, request: ReadJobLogsRequest) -> bool:

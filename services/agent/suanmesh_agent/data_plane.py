@@ -218,8 +218,9 @@ class Logs:
 
     async def read(
         self, key: TaskKey, offset: int, *, follow: bool, view: LogView = WHOLE
-    ) -> AsyncGenerator[bytes, None]:
-        """What the task wrote from `offset` on; with `follow`, until it is over. Raises NotFound (`LOG_UNKNOWN`).
+    ) -> AsyncGenerator[tuple[bytes, int], None]:
+        """What the task wrote from `offset` on, and where it goes on; with `follow`, until it is over. Raises NotFound
+        (`LOG_UNKNOWN`).
 
         Where a part was not kept, a line says how long it was.
         """
@@ -227,7 +228,7 @@ class Logs:
         if kept is None:
             raise NotFound("LOG_UNKNOWN", f"{_unrun(key)} here", name=key.placement)
         offset = max(offset, await asyncio.to_thread(view.begin, kept))
-        stamped = Stamped()
+        stamped = Stamped(at_begin=not offset or (await asyncio.to_thread(kept.read, offset - 1, 1))[1] == b"\n")
         while True:
             over = not follow or (await self._engine.inspect([key]))[0].over
             async with self._budget.hold(key.placement, PIECE_BYTES):
@@ -235,11 +236,13 @@ class Logs:
                 more = bool(piece)
                 if more:
                     if begin > offset:
-                        yield gap(begin - offset)
+                        yield gap(begin - offset), begin
                     offset = begin + len(piece)
                     times = await asyncio.to_thread(kept.times) if view.timestamps else ()
-                    for part in stamped.parts(begin, piece, times) if view.timestamps else (piece,):
-                        yield part
+                    for part in stamped.parts(begin, piece, times) if view.timestamps else ():
+                        yield part, stamped.end
+                    if not view.timestamps:
+                        yield piece, offset
                 del piece
             if not more and over:
                 return

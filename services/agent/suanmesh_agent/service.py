@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
@@ -22,6 +23,7 @@ RANGES_MAX = 1000
 ECHO_BYTES_MAX = 1024
 _TASKS_MAX = 100_000
 _RETRIES_MAX = 100
+_RESUME_TOKEN = re.compile(r"(\d{1,3})\.(\d{1,18})", re.ASCII)
 _TAIL_LINES_MAX = 100_000
 """Where more of the last lines are asked for, so many are sent."""
 
@@ -95,16 +97,29 @@ class AgentService:
         if request.tail_lines < 0 or not 0 <= request.retry <= _RETRIES_MAX:
             raise InvalidArgument("RANGE_INVALID", "tail_lines and retry are not negative", field="tail_lines")
         key = setup_key(placement) if request.setup else TaskKey(placement, request.task, request.retry)
-        if not (request.HasField("retry") or request.setup):
+        offset = request.offset
+        if request.resume_token:
+            retry, offset = _resumed(request.resume_token)
+            key = key if request.setup else TaskKey(placement, request.task, retry)
+            request = pb.ReadLogRequest(follow=request.follow, timestamps=request.timestamps)
+        elif not (request.HasField("retry") or request.setup):
             key = await self._logs.newest(key)
         since_ms = request.since.ToMilliseconds() if request.HasField("since") else 0
         view = LogView(min(request.tail_lines, _TAIL_LINES_MAX), since_ms, request.timestamps)
-        async with aclosing(self._logs.read(key, request.offset, follow=request.follow, view=view)) as pieces:
-            async for piece in pieces:
-                yield pb.ReadLogResponse(content=piece)
+        async with aclosing(self._logs.read(key, offset, follow=request.follow, view=view)) as pieces:
+            async for piece, end in pieces:
+                yield pb.ReadLogResponse(content=piece, resume_token=f"{key.retry}.{end}")
 
     async def Echo(self, request: pb.EchoRequest, call: Call) -> pb.EchoResponse:
         """The same bytes."""
         if len(request.payload) > ECHO_BYTES_MAX:
             raise InvalidArgument("RANGE_INVALID", f"payload: at most {ECHO_BYTES_MAX} bytes", field="payload")
         return pb.EchoResponse(payload=request.payload)
+
+
+def _resumed(token: str) -> tuple[int, int]:
+    """The run of the task and the offset that a token stands for."""
+    matched = _RESUME_TOKEN.fullmatch(token)
+    if matched is None:
+        raise InvalidArgument("RANGE_INVALID", "resume_token is of no answer", field="resume_token")
+    return int(matched[1]), int(matched[2])

@@ -104,11 +104,13 @@ class MeshPeers:
                 raise refusal_of(result.error)
         return [result.transfer for result in results]
 
-    async def read_log(self, address: str, site: str, request: agent.ReadLogRequest) -> AsyncGenerator[bytes, None]:
+    async def read_log(
+        self, address: str, site: str, request: agent.ReadLogRequest
+    ) -> AsyncGenerator[agent.ReadLogResponse, None]:
         """What a task wrote."""
         timeout = FOLLOW_S_MAX if request.follow else None
         async for piece in self._mesh.agent(address, site=site).ReadLog(request, timeout=timeout):
-            yield piece.content
+            yield piece
 
     async def _all_links(self) -> Sequence[link_pb2.Link]:
         links: list[link_pb2.Link] = []

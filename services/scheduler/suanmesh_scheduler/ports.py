@@ -60,5 +60,7 @@ class Peers(Protocol):
     async def create_transfers(self, asks: Sequence[transport.TransferAsk]) -> Sequence[transfer_pb2.Transfer]:
         """Make transfers, or find those that stand. Raises the first refusal."""
 
-    def read_log(self, address: str, site: str, request: agent_pb.ReadLogRequest) -> AsyncGenerator[bytes, None]:
+    def read_log(
+        self, address: str, site: str, request: agent_pb.ReadLogRequest
+    ) -> AsyncGenerator[agent_pb.ReadLogResponse, None]:
         """What a task wrote, from its site's data plane."""

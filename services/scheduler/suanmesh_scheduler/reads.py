@@ -13,8 +13,8 @@ from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_chassis import Call
 from suanmesh_kernel import pages
 from suanmesh_kernel.filter_fields import Keeps, predicate
-from suanmesh_kernel.names import SETUP_LOG, checked_name, log_file
-from suanmesh_kernel.refusals import FailedPrecondition, NotFound, PermissionDenied, Unavailable
+from suanmesh_kernel.names import SETUP_LOG, checked_name, last, log_file
+from suanmesh_kernel.refusals import FailedPrecondition, NotFound, PermissionDenied, Unavailable, invalid_field
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.domain.job_fields import FIELDS
 from suanmesh_scheduler.domain.job_pages import Part, part_of
@@ -180,8 +180,9 @@ class SchedulerReads:
         placement, asked = await self._log_asked(job, request)
         try:
             async with aclosing(self._log(placement, asked, call)) as pieces:
-                async for content in pieces:
-                    yield pb.ReadJobLogsResponse(content=content)
+                async for piece in pieces:
+                    token = f"{last(placement.name)}.{piece.resume_token}" if piece.resume_token else ""
+                    yield pb.ReadJobLogsResponse(content=piece.content, resume_token=token)
         except (NotFound, FailedPrecondition) as refusal:
             if placement.log_dataset:
                 retry = asked.retry if asked.HasField("retry") else None
@@ -191,7 +192,7 @@ class SchedulerReads:
 
     async def _log(
         self, placement: placement_pb2.Placement, asked: agent_pb.ReadLogRequest, call: Call
-    ) -> AsyncGenerator[bytes, None]:
+    ) -> AsyncGenerator[agent_pb.ReadLogResponse, None]:
         """From the site of a placement."""
         site = self._sites.get(placement.site)
         if site is None or site.message.liveness == site_pb2.Site.LIVENESS_LOST or not site.message.data_endpoint:
@@ -200,19 +201,19 @@ class SchedulerReads:
         pieces = self._peers.read_log(endpoint, site.name, asked)
         async with aclosing(pieces):
             try:
-                content = await self._first(pieces, site.name, answer_within_s(call.time_left()), follow=asked.follow)
-                while content is not None:
-                    yield content
-                    content = await anext(pieces, None)
+                piece = await self._first(pieces, site.name, answer_within_s(call.time_left()), follow=asked.follow)
+                while piece is not None:
+                    yield piece
+                    piece = await anext(pieces, None)
             except Unavailable:
                 raise _unreachable(placement.site) from None
 
     async def _first(
-        self, pieces: AsyncGenerator[bytes, None], site: str, answer_s: float, *, follow: bool
-    ) -> bytes | None:
+        self, pieces: AsyncGenerator[agent_pb.ReadLogResponse, None], site: str, answer_s: float, *, follow: bool
+    ) -> agent_pb.ReadLogResponse | None:
         """The first piece. A task that is followed may write nothing for long: then its site has to be alive."""
 
-        async def first() -> bytes | None:
+        async def first() -> agent_pb.ReadLogResponse | None:
             return await anext(pieces, None)
 
         step = asyncio.get_running_loop().create_task(first())
@@ -235,6 +236,8 @@ class SchedulerReads:
         if request.task >= count:
             message = f"{job.name} has no task {request.task}: its tasks are 0 to {count - 1}"
             raise NotFound("TASK_UNKNOWN", message, name=job.name, tasks=count)
+        if request.resume_token:
+            return await self._resumed(job, request)
         placement = await self._last_placement(job)
         if placement is None:
             raise FailedPrecondition("LOG_NOT_READY", f"no task of {job.name} has started", name=job.name)
@@ -257,6 +260,23 @@ class SchedulerReads:
                 placement = await self._attempt(job.name, placement.attempt - 1)
         asked.placement = placement.name
         return placement, asked
+
+    async def _resumed(
+        self, job: Job, request: pb.ReadJobLogsRequest
+    ) -> tuple[placement_pb2.Placement, agent_pb.ReadLogRequest]:
+        """The same, where a reader goes on behind what he has read."""
+        id_, _, token = request.resume_token.partition(".")
+        placement = await self._placement(checked_name(f"placements/{id_}", "placements", field="resume_token"))
+        if placement is None or placement.job != job.name:
+            raise invalid_field("resume_token", f"is of no log of {job.name}")
+        return placement, agent_pb.ReadLogRequest(
+            placement=placement.name,
+            task=request.task,
+            follow=request.follow,
+            timestamps=request.timestamps,
+            setup=request.setup,
+            resume_token=token,
+        )
 
     async def _attempt(self, job: str, attempt: int) -> placement_pb2.Placement:
         """The newest placement of an attempt of a job. Raises NotFound (`ATTEMPT_UNKNOWN`)."""

@@ -147,16 +147,19 @@ class FakePeers:
 
     async def read_log(
         self, address: str, site: str, request: agent_service_pb2.ReadLogRequest
-    ) -> AsyncGenerator[bytes, None]:
+    ) -> AsyncGenerator[agent_service_pb2.ReadLogResponse, None]:
         """What a test has put there for the placement, with the number of a run that is named."""
         placement = request.placement
         if site in self.silent:
             await asyncio.Event().wait()
         if placement not in self.logs:
             raise FailedPrecondition("LOG_NOT_READY", f"{placement} has no log at {site} ({address})")
-        yield self.logs[placement] + (b"(end)" if request.follow else b"")
+        content = self.logs[placement] + (b"(end)" if request.follow else b"")
+        if request.resume_token:
+            content = content[int(request.resume_token) :]
+        yield agent_service_pb2.ReadLogResponse(content=content, resume_token=str(len(self.logs[placement])))
         if request.HasField("retry"):
-            yield f"(run {request.retry})".encode()
+            yield agent_service_pb2.ReadLogResponse(content=f"(run {request.retry})".encode())
 
     async def let_go(self) -> None:
         """Drop the keys of the holds of ended placements, as their owners do."""

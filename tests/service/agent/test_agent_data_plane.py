@@ -321,6 +321,34 @@ async def test_a_part_of_a_log_is_read_and_that_of_a_run_before(site: Site) -> N
     assert caught.value.reason == "RANGE_INVALID"
 
 
+async def test_a_log_goes_on_where_its_reader_was(site: Site) -> None:
+    """A reader whose line was cut would see everything twice, or the log of a run that began since."""
+    stub = site.stub(service_id(NODE, "scheduler"))
+
+    async def run(retry: int, script: str) -> None:
+        key = TaskKey("p1", 0, retry)
+        await site.engine.submit([TaskSpec(key, ("sh", "-c", script), max_duration_s=10)])
+        await until_over(site.engine, [key])
+
+    await run(0, "printf 'one\\nhalf of two'")
+    first = [piece async for piece in stub.ReadLog(pb.ReadLogRequest(placement="placements/p1"))]
+    await run(1, "echo another run")
+
+    async def read(token: str, **asked: Any) -> bytes:
+        request = pb.ReadLogRequest(placement="placements/p1", resume_token=token, **asked)
+        return b"".join([piece.content async for piece in stub.ReadLog(request)])
+
+    assert (b"".join(piece.content for piece in first), await read(first[-1].resume_token)) == (
+        b"one\nhalf of two",
+        b"",
+    )
+    assert await read("0.4", tail_lines=7) == b"half of two"
+    assert await read("0.9", timestamps=True) == b"of two", "the line has had its time"
+    with pytest.raises(Refusal) as caught:
+        await read("0.-1")
+    assert caught.value.facts["field"] == "resume_token"
+
+
 @pytest.mark.parametrize(
     ("placement", "reason"),
     [("placements/other", "LOG_UNKNOWN"), ("placements/../p1", "RANGE_INVALID"), ("", "RANGE_INVALID")],

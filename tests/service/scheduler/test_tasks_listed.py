@@ -10,7 +10,7 @@ import pytest
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh.type.v1.state_reason_pb2 import StateReason
-from suanmesh_kernel.refusals import NotFound, Refusal
+from suanmesh_kernel.refusals import InvalidArgument, NotFound, Refusal
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_sdk.status import refusal_of
 from suanmesh_store.layout import PLACEMENTS
@@ -200,3 +200,23 @@ async def test_tasks_that_never_began_say_for_whose_failure(scheduler: Any, job_
     ]
     assert [task.result.state_reason.code for task in tasks] == ["STOPPED_BY_TASK", "", "STOPPED_BY_TASK"]
     assert tasks[2].result.state_reason.facts["by"] == "1"
+
+
+async def test_a_log_is_gone_on_with_in_the_same_run(scheduler: Any) -> None:
+    """The site was lost while somebody read: the lines of the next attempt are no continuation of his."""
+    await scheduler.submit(max_attempts=2)
+    first = await scheduler.placed()
+    scheduler.peers.logs[first.name] = b"one"
+    request = pb.ReadJobLogsRequest(name="jobs/j")
+    (piece,) = [piece async for piece in scheduler.user.scheduler.ReadJobLogs(request)]
+    await scheduler.report(first, Placement.STATE_FAILED, reason="EXIT_STATUS: 1")
+    second = await scheduler.placed()
+    scheduler.peers.logs[second.name] = b"two"
+    scheduler.peers.logs[first.name] += b" more"
+    request.resume_token = piece.resume_token
+    assert [piece.content async for piece in scheduler.user.scheduler.ReadJobLogs(request)] == [b" more"]
+    await scheduler.submit("other")
+    other = pb.ReadJobLogsRequest(name="jobs/other", resume_token=piece.resume_token)
+    with pytest.raises(InvalidArgument) as refused:
+        [piece async for piece in scheduler.user.scheduler.ReadJobLogs(other)]
+    assert refused.value.facts["field"] == "resume_token"

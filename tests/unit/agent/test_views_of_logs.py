@@ -56,6 +56,19 @@ def test_stamps_are_all_that_is_added(content: bytes, piece: int) -> None:
     assert shown.count(b"1970-") == len(re.findall(rb"[^\n]*\n|[^\n]+", content))
 
 
+@given(logs, st.integers(1, 5), st.data())
+def test_who_goes_on_in_the_middle_sees_the_same(content: bytes, piece: int, data: st.DataObject) -> None:
+    """A reader whose line was cut would see a stamp in the middle of a line, or a line without."""
+    whole = b"".join(Stamped().parts(0, content, [(0, 0)]))
+    stamped, shown, offset = Stamped(), b"", 0
+    while offset < len(content):
+        shown += b"".join(stamped.parts(offset, content[offset : offset + piece], [(0, 0)]))
+        offset = stamped.end
+        if data.draw(st.booleans()):
+            stamped = Stamped(at_begin=content[offset - 1 : offset] == b"\n")
+    assert shown == whole
+
+
 def test_a_line_has_the_time_of_its_beginning() -> None:
     """Two lines an hour apart that show the same time hide where it was spent."""
     shown = b"".join(Stamped().parts(0, b"one\ntwo\n", [(0, 0), (4, 3_600_000)]))

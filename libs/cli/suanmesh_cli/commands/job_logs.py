@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,6 +23,7 @@ from suanmesh_kernel.texts import Text
 if TYPE_CHECKING:
     from suanmesh_sdk import Mesh
 
+Read = Callable[[bytes, ReadJobLogsRequest], Coroutine[None, None, Refusal | None]]
 TASK_INDEX_MAX = 2**31 - 1
 TOGETHER_MAX = 100
 """Tasks whose logs are followed at the same time."""
@@ -77,9 +79,10 @@ async def logs(
         requests = [_of(request, name=name) for name in names]
         if all_tasks or labels or len(requests) > 1:
             parts = await _parts(mesh, requests, session, all_tasks=all_tasks, named=bool(labels) or len(requests) > 1)
-            status = await _together(mesh, parts, session, lambda line: output.print_log(line, shown))
+            read = partial(_one, session, mesh, following.Outage(session), lambda line: output.print_log(line, shown))
+            status = await _together(parts, read)
         else:
-            async for piece in following.log(session, mesh, requests[0]):
+            async for piece in following.log(session, mesh, requests[0], following.Outage(session)):
                 output.print_log(piece, shown)
         output.print_log(b"", shown, final=True)
     return status
@@ -123,15 +126,13 @@ async def _parts(
     return parts
 
 
-async def _together(
-    mesh: Mesh, parts: Sequence[tuple[bytes, ReadJobLogsRequest]], session: Session, show: Callable[[bytes], None]
-) -> int:
+async def _together(parts: Sequence[tuple[bytes, ReadJobLogsRequest]], read: Read) -> int:
     """One after the other, or all at a time where they are followed; the exit status, as of `each_of`.
 
     Raises where the mesh does not answer: then there is nothing to be had of the others either.
     """
     if not (parts and parts[0][1].follow):
-        return _first([await _one(mesh, mark, request, session, show) for mark, request in parts])
+        return _first([await read(mark, request) for mark, request in parts])
     if (count := len(parts)) > TOGETHER_MAX:
         many = Text(
             f"{count} logs cannot be followed together, at most {TOGETHER_MAX}: name a task or fewer jobs",
@@ -139,8 +140,8 @@ async def _together(
         )
         raise Misuse(many)
     async with asyncio.TaskGroup() as group:
-        read = [group.create_task(_one(mesh, mark, request, session, show)) for mark, request in parts]
-    return _first([each.result() for each in read])
+        tasks = [group.create_task(read(mark, request)) for mark, request in parts]
+    return _first([task.result() for task in tasks])
 
 
 def _first(refusals: Sequence[Refusal | None]) -> int:
@@ -152,12 +153,17 @@ def _first(refusals: Sequence[Refusal | None]) -> int:
 
 
 async def _one(
-    mesh: Mesh, mark: bytes, request: ReadJobLogsRequest, session: Session, show: Callable[[bytes], None]
+    session: Session,
+    mesh: Mesh,
+    outage: following.Outage,
+    show: Callable[[bytes], None],
+    mark: bytes,
+    request: ReadJobLogsRequest,
 ) -> Refusal | None:
     """By whole lines; what has no log keeps no other away, and is told, and answered."""
     begun, met = b"", None
     try:
-        async for piece in following.log(session, mesh, request):
+        async for piece in following.log(session, mesh, request, outage):
             *lines, begun = (begun + piece).split(b"\n")
             for line in lines:
                 show(b"%b%b\n" % (mark, line))

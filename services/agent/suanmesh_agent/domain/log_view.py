@@ -97,8 +97,11 @@ class LastLines:
 class Stamped:
     """Puts before each line when it was written."""
 
-    def __init__(self) -> None:
-        self._at_begin = True
+    def __init__(self, *, at_begin: bool = True) -> None:
+        """`at_begin` says whether the log is at the beginning of a line."""
+        self._at_begin = at_begin
+        self.end = 0
+        """Offset behind the last part that was given."""
 
     def parts(self, offset: int, piece: bytes, times: Times) -> Iterator[bytes]:
         """A piece that begins at `offset`, with the times of its lines, in parts of no more than PART_BYTES_MAX."""
@@ -110,6 +113,7 @@ class Stamped:
             made += line
             offset += len(line)
             self._at_begin = line.endswith(b"\n")
+            self.end = offset
             if len(made) > PART_BYTES_MAX - LINE_BYTES_MAX:
                 yield bytes(made)
                 made.clear()

@@ -375,6 +375,7 @@ class ReadLogRequest(message.Message):
     SINCE_FIELD_NUMBER: builtins.int
     TIMESTAMPS_FIELD_NUMBER: builtins.int
     SETUP_FIELD_NUMBER: builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: builtins.int
     placement: builtins.str
     """`placements/{placement}`."""
     task: builtins.int
@@ -391,6 +392,8 @@ class ReadLogRequest(message.Message):
     """Begin each line with when it was written, to the second, in UTC: `2026-01-31T12:00:00Z `."""
     setup: builtins.bool
     """Of the setup, not of a task."""
+    resume_token: builtins.str
+    """Of the last answer, to go on behind it in the same run; `offset`, `retry`, `tail_lines` and `since` say nothing then."""
     @builtins.property
     def since(self) -> timestamp_pb2.Timestamp:
         """Only what was written since, to the second; absent for all."""
@@ -407,10 +410,11 @@ class ReadLogRequest(message.Message):
         since: timestamp_pb2.Timestamp | None = ...,
         timestamps: builtins.bool = ...,
         setup: builtins.bool = ...,
+        resume_token: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_retry", b"_retry", "retry", b"retry", "since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_retry", b"_retry", "follow", b"follow", "offset", b"offset", "placement", b"placement", "retry", b"retry", "setup", b"setup", "since", b"since", "tail_lines", b"tail_lines", "task", b"task", "timestamps", b"timestamps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_retry", b"_retry", "follow", b"follow", "offset", b"offset", "placement", b"placement", "resume_token", b"resume_token", "retry", b"retry", "setup", b"setup", "since", b"since", "tail_lines", b"tail_lines", "task", b"task", "timestamps", b"timestamps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__retry: _TypeAlias = typing.Literal["retry"]  # noqa: Y015
     _WhichOneofArgType__retry: _TypeAlias = typing.Literal["_retry", b"_retry"]  # noqa: Y015
@@ -423,16 +427,20 @@ class ReadLogResponse(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     CONTENT_FIELD_NUMBER: builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: builtins.int
     content: builtins.bytes
     """Bytes."""
+    resume_token: builtins.str
+    """Where the log goes on behind them."""
     def __init__(
         self,
         *,
         content: builtins.bytes = ...,
+        resume_token: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["content", b"content"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["content", b"content", "resume_token", b"resume_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

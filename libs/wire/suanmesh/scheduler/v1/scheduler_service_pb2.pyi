@@ -763,6 +763,7 @@ class ReadJobLogsRequest(message.Message):
     SINCE_FIELD_NUMBER: builtins.int
     TIMESTAMPS_FIELD_NUMBER: builtins.int
     SETUP_FIELD_NUMBER: builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`jobs/{job}`."""
     follow: builtins.bool
@@ -781,6 +782,10 @@ class ReadJobLogsRequest(message.Message):
     """Begin each line with when it was written, to the second, in UTC: `2026-01-31T12:00:00Z `."""
     setup: builtins.bool
     """Of the setup, not of a task; `task` and `previous` say nothing then."""
+    resume_token: builtins.str
+    """Of the last answer, to go on behind it in the same run; `attempt`, `previous`, `tail_lines` and `since` say nothing
+    then.
+    """
     @builtins.property
     def since(self) -> timestamp_pb2.Timestamp:
         """Only what was written since, to the second; absent for all."""
@@ -797,10 +802,11 @@ class ReadJobLogsRequest(message.Message):
         since: timestamp_pb2.Timestamp | None = ...,
         timestamps: builtins.bool = ...,
         setup: builtins.bool = ...,
+        resume_token: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt", b"attempt", "follow", b"follow", "name", b"name", "previous", b"previous", "setup", b"setup", "since", b"since", "tail_lines", b"tail_lines", "task", b"task", "timestamps", b"timestamps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt", b"attempt", "follow", b"follow", "name", b"name", "previous", b"previous", "resume_token", b"resume_token", "setup", b"setup", "since", b"since", "tail_lines", b"tail_lines", "task", b"task", "timestamps", b"timestamps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -811,16 +817,20 @@ class ReadJobLogsResponse(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     CONTENT_FIELD_NUMBER: builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: builtins.int
     content: builtins.bytes
     """Bytes as the task wrote them, standard output and error in one."""
+    resume_token: builtins.str
+    """Where the log goes on behind them."""
     def __init__(
         self,
         *,
         content: builtins.bytes = ...,
+        resume_token: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["content", b"content"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["content", b"content", "resume_token", b"resume_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
