@@ -53,7 +53,7 @@ class Staging:
             digest = self._digests[dataset] = (await self._transport.get_dataset(dataset)).digest
         if self._replicas.has(digest):
             await self._journal.commit(partial(self._journal.name_dataset, dataset, digest))
-            del self._digests[dataset]
+            self._digests.pop(dataset, None)  # another placement that waits for it may have been quicker
             return True
         return False
 
