@@ -57,10 +57,12 @@ class Batches:
         """Our own key of a batch."""
         return f"{self.prefix}{placement}/{batch}"
 
-    def make(self, wanted: Mapping[TaskKey, Needs], most: int) -> Batch:
-        """Write down that some of the tasks are handed over, whether for the first time or again. Raises OSError."""
-        ordered = sorted(wanted.items(), key=lambda each: (each[0].placement, str(each[1]), each[0]))
-        (placement, needs), group = next(groupby(ordered, key=lambda each: (each[0].placement, each[1])))
+    def make(self, ordered: Mapping[TaskKey, Needs], most: int) -> Batch:
+        """Write down that the first of the tasks are handed over, whether for the first time or again.
+
+        They are as `in_order` has put them. Raises OSError.
+        """
+        (placement, needs), group = next(groupby(ordered.items(), key=lambda each: (each[0].placement, each[1])))
         return self._made(placement, needs, tuple(key for key, _ in islice(group, most)))
 
     def uncount(self, keys: Iterable[TaskKey]) -> None:
@@ -104,6 +106,11 @@ class Batches:
 
     def _mark(self, key: TaskKey) -> Path:
         return self._tasks.home(key) / "shim" / QUEUED
+
+
+def in_order(wanted: Iterable[tuple[TaskKey, Needs]]) -> dict[TaskKey, Needs]:
+    """Tasks of a placement with equal needs behind each other."""
+    return dict(sorted(wanted, key=lambda each: (each[0].placement, str(each[1]), each[0])))
 
 
 def _needs_from(facts: dict[str, Any]) -> Needs:

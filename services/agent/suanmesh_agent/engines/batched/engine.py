@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Generic
@@ -19,7 +19,7 @@ import structlog
 
 from suanmesh_agent.domain.cards import to_ask_for
 from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskSpec, TaskState
-from suanmesh_agent.engines.batched.batches import Batches, Handed
+from suanmesh_agent.engines.batched.batches import Batches, Handed, in_order
 from suanmesh_agent.engines.batched.port import (
     THE_REST,
     Batch,
@@ -111,7 +111,7 @@ class BatchedEngine(QueuedTasks, Generic[E]):
     async def _hand_over(self, wanted: Sequence[tuple[TaskKey, Needs]]) -> dict[TaskKey, TaskNotStarted]:
         """Hand tasks over; those that will never be taken are taken back, with why."""
         faults: dict[TaskKey, TaskNotStarted] = {}
-        left, keys, most = dict(wanted), {key for key, _ in wanted}, self._batches.batch_max
+        left, keys, most = in_order(wanted), {key for key, _ in wanted}, self._batches.batch_max
         self._handing |= keys
         try:
             while left:
@@ -128,16 +128,16 @@ class BatchedEngine(QueuedTasks, Generic[E]):
                     most //= 2
                 else:
                     most = self._batches.batch_max
-                    left = {key: needs for key, needs in left.items() if key not in batch.keys}
+                    for key in batch.keys:
+                        del left[key]
                     continue
                 await asyncio.to_thread(self._batches.uncount, batch.keys)
         finally:
             self._handing -= keys
         return faults
 
-    async def _wait_for_room(self, wanted: Mapping[TaskKey, Needs], full: SchedulerFull) -> None:
+    async def _wait_for_room(self, left: dict[TaskKey, Needs], full: SchedulerFull) -> None:
         """Write down that they are to be handed over once more is taken: that is a queue, and no failure."""
-        left = dict(wanted)
         while left:
             batch = await asyncio.to_thread(self._batches.make, left, self._batches.batch_max)
             await asyncio.to_thread(self._batches.uncount, batch.keys)
