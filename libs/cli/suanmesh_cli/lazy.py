@@ -14,8 +14,7 @@ from suanmesh_cli.usage import Misuse
 from suanmesh_kernel.texts import Text
 
 ELSEWHERE = {
-    **dict.fromkeys(("ls", "ps"), ("list", "job list")),
-    **dict.fromkeys(("queue", "squeue"), ("list", "job list")),
+    **dict.fromkeys(("ls", "ps", "queue", "squeue"), ("list", "job list")),
     **dict.fromkeys(("get", "describe", "info", "inspect", "cat"), ("show",)),
     "status": ("show", "doctor"),
     **dict.fromkeys(("delete", "del", "remove", "rm"), ("rm", "remove", "cancel", "close", "revoke")),

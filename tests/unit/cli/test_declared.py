@@ -105,7 +105,7 @@ def test_a_name_and_a_file_are_too_much(tmp_path: Path) -> None:
         ("delete", ["list", "rm"], "rm"),
         ("token", ["invite", "join"], "invite"),
         ("squeue", ["job", "site"], "job list"),
-        ("squeue", ["list", "show"], ""),
+        ("topology", ["list", "show"], ""),
         ("sumbit", ["submit", "list"], "submit"),
         ("xyz", ["submit", "list"], ""),
     ],
