@@ -34,7 +34,7 @@ suan site run guiyang
 """
 SUBMIT = """suan login - < eve.invite
 until [ $(suan pool search -o name 'free.cpu_milli > 0' | wc -l) = 1 ]; do sleep 1; done
-cat > job.yaml <<END
+cat > job.yaml <<'END'
 account: sunrise
 cpu: 0.1
 memory: 64Mi
@@ -102,7 +102,7 @@ def test_a_node_of_one_machine_comes_to_be_on_three(places: tuple[dict[str, Mach
 
     kill(first)
     ended = json.loads(site.type("suan job wait long --timeout 5m &> /dev/null; suan job show long -o json"))
-    assert ended["state"] == "DONE", ended
+    assert ended["state"] == "STATE_DONE", ended
     assert "word 11" in site.type("suan job logs long")
     assert before - SPENT_MAX < balance(second) <= before
     shutil.rmtree(first.home / "pilot")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import pwd
 import shutil
@@ -26,7 +25,7 @@ def user_of_unit(asked: str, folder: Path, needed: Sequence[Path], *, walled: bo
     Raises InvalidArgument (`FIELD_INVALID`).
     """
     places = (folder, *needed)
-    joining = getpass.getuser()
+    joining = name_of(os.geteuid())
     if asked:
         user = _checked_user(asked, joining)
         if blind := [path for path in places if not reaches(user, path)]:
@@ -56,6 +55,17 @@ def chosen(joining: str, owner: str, users: Collection[str], *, walled: bool, re
     return USUAL, ""
 
 
+def name_of(uid: int) -> str:
+    """What the user of a number is called, or the number in digits, which systemd takes too.
+
+    What the environment says is still the one before after `su`, and a container need not know its own user.
+    """
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
 def are_walled(settings: AgentSettings) -> bool:
     """Whether tasks are walled off where the agent runs without root."""
     return settings.engine == "kubernetes" or shutil.which(settings.bwrap) is not None
@@ -71,8 +81,8 @@ def reaches(user: pwd.struct_passwd, path: Path) -> bool:
 
 def give(folder: Path, name: str) -> None:
     """Have a folder, with all that is in it, belong to a user, if root says so of another. Raises OSError."""
-    user = pwd.getpwnam(name)
-    if os.geteuid() == 0 and user.pw_uid != 0:
+    if os.geteuid() == 0 and name != ROOT:
+        user = pwd.getpwnam(name)
         for path in (folder, *folder.rglob("*")):
             os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import pwd
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suanmesh_agent.running_as import ROOT, USUAL, become, chosen, give, other_owner, reaches, user_of_unit
+from suanmesh_agent.running_as import ROOT, USUAL, become, chosen, give, name_of, other_owner, reaches, user_of_unit
 from suanmesh_kernel.refusals import InvalidArgument
 
 SHELL = [Path("/bin/sh")]
@@ -52,7 +51,8 @@ def test_a_user_that_cannot_get_to_its_folder_is_refused(tmp_path: Path) -> None
         user_of_unit(other.pw_name, shut / "site", SHELL, walled=True)
     with pytest.raises(InvalidArgument, match="run-as"):
         user_of_unit("nobody-of-this-name", tmp_path, SHELL, walled=True)
-    assert user_of_unit(getpass.getuser(), tmp_path, SHELL, walled=False) == (getpass.getuser(), "")
+    own = name_of(os.geteuid())
+    assert user_of_unit(own, tmp_path, SHELL, walled=False) == (own, "")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders away")
@@ -72,3 +72,11 @@ def test_root_goes_on_as_the_user_that_the_folder_was_given_to(tmp_path: Path) -
         become(user)
         os._exit(0 if (os.getresuid(), os.getresgid()) == ((user.pw_uid,) * 3, (user.pw_gid,) * 3) else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_user_without_a_name_joins_all_the_same() -> None:
+    """A container is given a number, and its list of users has none of that."""
+    unknown = max(each.pw_uid for each in pwd.getpwall() if each.pw_uid < 60_000) + 1
+
+    assert name_of(unknown) == str(unknown)
+    assert name_of(0) == ROOT
