@@ -109,7 +109,7 @@ class _Reader:
 
     def _pack(self, job: Job, node: yaml.Node) -> None:
         """Lay a folder's files beside every variant, but what that has by itself; a large folder is brought first."""
-        folder = self._base / text_of(node, "workdir", self._wrong)
+        folder = self._base / Path(text_of(node, "workdir", self._wrong)).expanduser()
         try:
             found = packed(folder, bytes_max=ARTEFACT_BYTES_MAX, files_max=ARTEFACTS_MAX, but=self._path)
         except TooLarge:

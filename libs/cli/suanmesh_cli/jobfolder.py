@@ -30,7 +30,7 @@ class Folder:
 
 
 class TooLarge(Exception):
-    """The folder has more than goes with a job itself."""
+    """The folder has more than goes with a job itself, or what is no file: a folder without any, or a link to one."""
 
 
 def packed(folder: Path, *, bytes_max: int, files_max: int, but: Path | None = None) -> Folder:
@@ -52,12 +52,16 @@ def _found(root: Path, skip: Skip, left_out: list[str], files_max: int) -> Itera
     count = 0
     for parent, folders, names in os.walk(root):
         here = Path(parent)
+        if here != root and not (folders or names):
+            raise TooLarge
         for name in list(folders):
             path = (here / name).relative_to(root).as_posix()
             if skip(path, True):
                 folders.remove(name)
             elif (here / name).is_symlink():  # a walk does not follow it: what it shows would come twice
                 folders.remove(name)
+                if _leads_within(here / name, root):
+                    raise TooLarge
                 left_out.append(path)
         for name in names:
             path = (here / name).relative_to(root).as_posix()
@@ -73,8 +77,11 @@ def _found(root: Path, skip: Skip, left_out: list[str], files_max: int) -> Itera
 
 
 def _is_inner_file(path: Path, root: Path) -> bool:
+    return _leads_within(path, root) and path.is_file()
+
+
+def _leads_within(path: Path, root: Path) -> bool:
     try:
-        real = path.resolve(strict=True)
+        return path.resolve(strict=True).is_relative_to(root)
     except OSError:
         return False
-    return real.is_relative_to(root) and real.is_file()

@@ -31,6 +31,7 @@ ELSEWHERE = {
     "token": ("invite",),
     "topology": ("link topology",),
     "use": ("ctx use",),
+    "help": ("--help",),
 }
 """What other command lines call a command, and what it may be called here: the first that a group has is meant."""
 
@@ -38,7 +39,7 @@ ELSEWHERE = {
 def meant(word: str, names: Sequence[str]) -> str:
     """Which of `names` a word may stand for: what other tools call so, else what is written much like it; else ""."""
     for other in ELSEWHERE.get(word, ()):
-        if other.partition(" ")[0] in names:
+        if other.startswith("-") or other.partition(" ")[0] in names:
             return other
     return next(iter(difflib.get_close_matches(word, names, n=1)), "")
 

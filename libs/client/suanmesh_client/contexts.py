@@ -122,9 +122,10 @@ def chosen(config: Config, environment: Mapping[str, str], name: str = "") -> Co
         fields = ", ".join(lacking)
         unknown = Text(
             f"it is not known which mesh to talk to: no {fields}; "
-            "start one with `suan dev`, or set SUANMESH_CONFIG to a file with contexts",
+            "start one with `suan dev`, join one with `suan login INVITE`, "
+            "or set SUANMESH_CONFIG to a file with contexts",
             f"不知道要与哪个算网通信：缺少 {fields}；"
-            "可用 `suan dev` 启动一个，或把 SUANMESH_CONFIG 设为含有上下文的文件",
+            "可用 `suan dev` 启动一个，用 `suan login 邀请` 加入一个，或把 SUANMESH_CONFIG 设为含有上下文的文件",
         )
         raise refusal(FailedPrecondition, "CONTEXT_MISSING", unknown, field=lacking[0])
     return context

@@ -50,8 +50,8 @@ Skip = Callable[[str, bool], bool]
 
 def ignored(folder: Path, but: Path | None = None) -> Skip:
     """What `.suanignore` in a folder leaves out, and the one file `but`. Raises OSError."""
-    try:
-        lines = (folder / IGNORE).read_text().splitlines()
+    try:  # names of files are bytes, and some editors begin a file with a mark
+        lines = (folder / IGNORE).read_text("utf-8-sig", errors="surrogateescape").splitlines()
     except FileNotFoundError:
         lines = []
     spec = pathspec.GitIgnoreSpec.from_lines([*ALWAYS, *lines])

@@ -91,6 +91,8 @@ def test_dev_offers_as_many_sites_as_there_are() -> None:
         ("data delete x", "rm"),
         ("site delete x", "remove"),
         ("jobs", "job"),
+        ("help", "--help"),
+        ("job help", "--help"),
     ],
 )
 def test_a_verb_of_another_command_line_is_answered_with_ours(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh_agent.replicas import Replicas
+from suanmesh_cli.jobfolder import TooLarge, packed
 from suanmesh_content import read_folder
 from suanmesh_sdk.workdir import MOUNT, dataset_id, ignored, unpack
 
@@ -73,3 +75,29 @@ def test_the_same_folder_is_the_same_dataset(code: Path, tmp_path: Path) -> None
     assert dataset_id(code).startswith("workdir-my-code-")
     assert dataset_id(code) != dataset_id(tmp_path / "other" / "My code")
     assert len(dataset_id(tmp_path / ("long" * 30))) <= 63
+
+
+@pytest.mark.parametrize("written", [b"\xef\xbb\xbfsecret/\n", "密钥/\nsecret/\r\n".encode("gbk")], ids=["mark", "gbk"])
+def test_patterns_are_those_of_any_editor(code: Path, written: bytes) -> None:
+    """What an editor puts before the first pattern must not send what that was to keep at home."""
+    (code / "secret").mkdir()
+    (code / "secret" / "key").write_text("s")
+    (code / ".suanignore").write_bytes(written)
+    skip = ignored(code)
+    assert skip("secret", True)
+    assert not skip("run.sh", False)
+    assert skip(os.fsdecode("密钥".encode("gbk")), True) == (b"\xef" not in written[:1])
+
+
+@pytest.mark.parametrize("kind", ["empty folder", "link to a folder"])
+def test_a_small_folder_arrives_as_a_large_one_does(code: Path, kind: str) -> None:
+    """A script that writes into `logs/`, or reads through a link, would fail only as long as its folder is small."""
+    packed(code, bytes_max=5000, files_max=64)
+    if kind == "empty folder":
+        (code / "logs").mkdir()
+    else:
+        (code / "linked").symlink_to("pkg")
+    with pytest.raises(TooLarge):
+        packed(code, bytes_max=5000, files_max=64)
+    (code / ".suanignore").write_text("logs/\nlinked\n")
+    assert "run.sh" in [each.path for each in packed(code, bytes_max=5000, files_max=64).files]
