@@ -51,7 +51,10 @@ OBSTACLES: Final[dict[str, ObstacleText]] = {
     "RUNTIME": ObstacleText(
         Text("The pool offers none of the runtimes the package needs.", "资源池不提供程序包所需的任何运行环境。"),
         Text("Name a runtime the pool has, such as `python3`.", "改用资源池具有的运行环境，例如 `python3`。"),
-        (Text("{resource} offers none of {runtimes}", "{resource} 不提供 {runtimes}"),),
+        (
+            Text("{resource} offers {offered}, none of {runtimes}", "{resource} 提供 {offered}，没有 {runtimes}"),
+            Text("{resource} offers none of {runtimes}", "{resource} 不提供 {runtimes}"),
+        ),
     ),
     "CPU": ObstacleText(
         Text("No host, or not enough hosts, have that many cores free.", "没有主机，或没有足够的主机，空出这么多核。"),

@@ -22,6 +22,7 @@ from suanmesh.type.v1 import capacity_pb2
 from suanmesh_agent.domain.cards import Card, counted
 from suanmesh_agent.domain.tasks import Capabilities
 from suanmesh_agent.settings import AgentSettings
+from suanmesh_kernel.architectures import architecture_of
 from suanmesh_kernel.owner_limits import NO_LIMITS
 from suanmesh_kernel.quantities import Capacity, Device, total
 from suanmesh_sdk.values import capacity_to, limits_to
@@ -30,7 +31,6 @@ BENCH_BYTES = 8 * 1024 * 1024
 BENCH_ROUNDS = 3
 WALLED = "tasks_walled_off"
 """Capability of value 1 where every task runs in a sandbox, else 0: a job may ask for 1."""
-_ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 HOSTS_MAX = 64
 """Of one pool, after its contract."""
 _SCRATCH_SHARE = 2
@@ -73,11 +73,10 @@ def take_stock(settings: AgentSettings, now: datetime, can: Capabilities, *, car
 
     `cards` are the accelerators that were found; those that settings declare stand for them.
     """
-    machine = platform.machine().lower()
     own = HostFacts(platform.node(), (psutil.cpu_count() or 1) * 1000, psutil.virtual_memory().total)
     return Inventory(
         hosts=hosts_of(settings, [own], shutil.disk_usage(settings.data_dir).free, cards),
-        architecture=_ARCHITECTURES.get(machine, machine),
+        architecture=architecture_of(platform.machine()),
         runtimes=_runtimes(settings.runtime_prefix),
         simulated=bool(settings.devices),
         can=can,

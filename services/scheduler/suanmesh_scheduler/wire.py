@@ -12,6 +12,7 @@ from suanmesh.network_orchestrator.v1 import reservation_pb2
 from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2, reason_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_kernel import pages
+from suanmesh_kernel.architectures import architecture_of
 from suanmesh_kernel.cards import DeviceAsk
 from suanmesh_kernel.filter_fields import Value
 from suanmesh_kernel.quantities import total
@@ -62,7 +63,7 @@ def spec_from(job: job_pb2.Job, needs: Iterable[Need], now: datetime) -> JobSpec
         account=job.account,
         count=max(1, job.task.count),
         gang=job.task.gang,
-        variants=tuple(Variant(v.architecture, v.runtime) for v in job.package.variants),
+        variants=tuple(Variant(architecture_of(v.architecture), v.runtime) for v in job.package.variants),
         needs=tuple(needs),
         results=tuple(Result(output.deliver_to, output.max_bytes) for output in job.outputs if output.deliver_to),
         allow_sites=frozenset(limits.allow_sites),

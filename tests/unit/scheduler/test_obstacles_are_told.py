@@ -76,6 +76,10 @@ MOVING = replace(JOB, needs=(NEED,), max_latency_us=7)
 CASES: dict[str, tuple[JobSpec, Situation, str, str]] = {
     "architecture": (replace(JOB, variants=(Variant("aarch64"),)), SITUATION, "ARCHITECTURE", "x86_64"),
     "runtime": (replace(JOB, variants=(Variant(runtime="r"),)), SITUATION, "RUNTIME", "none of r"),
+    "another runtime": (
+        replace(JOB, variants=(Variant(runtime="python2"),)), there(runtimes=frozenset({"python3"})),
+        "RUNTIME", "offers python3, none of python2",
+    ),
     "cores": (asking(cpu_milli=5000), SITUATION, "CPU", "no host of sites/a/pools/p has more than 4 free"),
     "cores of the nearest": (
         replace(JOB, ask=Ask(5000, 1 << 21)), there(hosts=(HOST, NARROW)), "CPU", "h of sites/a/pools/p comes nearest",

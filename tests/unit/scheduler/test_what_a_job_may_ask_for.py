@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from suanmesh.scheduler.v1 import job_pb2
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_scheduler.checking import require_names, require_valid
+from suanmesh_scheduler.wire import spec_from
 
 
 def _job() -> job_pb2.Job:
@@ -254,3 +257,14 @@ def test_a_command_nothing_can_run_is_refused(command: list[str]) -> None:
     with pytest.raises(InvalidArgument) as refused:
         require_valid(job)
     assert refused.value.facts["field"] == "package.variants[0].command"
+
+
+@pytest.mark.parametrize(
+    ("written", "pool"),
+    [("amd64", "x86_64"), ("arm64", "aarch64"), ("X86_64", "x86_64"), ("", "")],
+)
+def test_an_instruction_set_goes_by_all_its_names(written: str, pool: str) -> None:
+    """Who writes amd64, as images are named, would wait for ever for a machine of another name."""
+    job = _job()
+    job.package.variants[0].architecture = written
+    assert [each.architecture for each in spec_from(job, (), datetime(2026, 1, 1, tzinfo=UTC)).variants] == [pool]

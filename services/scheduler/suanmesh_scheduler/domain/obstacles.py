@@ -171,7 +171,8 @@ def _package(job: JobSpec, pool: Pool) -> Obstacle | None:
     if not any(v.architecture in ("", pool.architecture) for v in job.variants):
         return Obstacle("ARCHITECTURE", resource=pool.name, facts={"architecture": pool.architecture})
     runtimes = ", ".join(sorted({v.runtime for v in job.variants}))
-    return Obstacle("RUNTIME", resource=pool.name, facts={"runtimes": runtimes})
+    facts = {"runtimes": runtimes} | ({"offered": ", ".join(sorted(pool.runtimes))} if pool.runtimes else {})
+    return Obstacle("RUNTIME", resource=pool.name, facts=facts)
 
 
 def variant_for(job: JobSpec, pool: Pool) -> int | None:

@@ -716,7 +716,7 @@ class Variant(message.Message):
     COMMAND_FIELD_NUMBER: builtins.int
     ARTEFACTS_FIELD_NUMBER: builtins.int
     architecture: builtins.str
-    """Instruction set; empty for any."""
+    """Instruction set, such as `x86_64` or `aarch64`, also by its names `amd64` and `arm64`; empty for any."""
     runtime: builtins.str
     """Runtime the pool must offer, such as `python3.11`; empty for any."""
     @builtins.property
