@@ -230,10 +230,15 @@ def print_lines(lines: Iterable[str]) -> None:
 
 
 def print_csv(rows: Iterable[Sequence[str]]) -> None:
-    """Print rows after RFC 4180, with line feeds; of control characters within cells only line feeds stay."""
+    """Print rows after RFC 4180, into files in UTF-8; of control characters line feeds alone stay."""
     made = io.StringIO()
     csv.writer(made, lineterminator="\n").writerows([_in_csv(cell) for cell in row] for row in rows)
-    click.echo(made.getvalue(), nl=False)
+    if sys.stdout.isatty() or terminal.is_unicode(sys.stdout.encoding or "utf-8"):
+        click.echo(made.getvalue(), nl=False)
+    else:  # a file or a pipe: a stand-in in data is a lie
+        sys.stdout.flush()
+        sys.stdout.buffer.write(made.getvalue().encode())
+        sys.stdout.buffer.flush()
 
 
 def _in_csv(cell: str) -> str:

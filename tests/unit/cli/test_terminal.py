@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 
 import pytest
 import yaml
@@ -69,6 +70,18 @@ def test_data_is_whole_in_any_encoding(capsys: pytest.CaptureFixture[str]) -> No
         out = capsys.readouterr().out
         assert out.isascii()
         assert read(out) == {"display_name": "合肥"}
+
+
+def test_a_file_of_csv_is_whole_in_any_locale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody finds the site in a bill that calls it `??`."""
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii", errors="replace"))
+    view, columns = (
+        View(form="csv", terminal=Terminal(encoding="ascii")),
+        [Column("NAME", lambda site: site.display_name)],
+    )
+    output.show_list(view, "sites", [Site(display_name="合肥")], columns)
+    assert written.getvalue().decode() == "name\n合肥\n"
 
 
 @given(st.lists(st.binary(max_size=8), max_size=8))
