@@ -13,7 +13,7 @@ import pytest
 from suanmesh_content import CHUNK_BYTES, read_folder
 from suanmesh_local.node import Node
 from suanmesh_sdk import Mesh
-from suanmesh_sdk.data import Progress
+from suanmesh_sdk.sending import Progress
 
 pytestmark = pytest.mark.mesh
 

@@ -12,7 +12,7 @@ from suanmesh_cli import units
 from suanmesh_kernel.texts import Text
 
 if TYPE_CHECKING:
-    from suanmesh_sdk.data import Progress
+    from suanmesh_sdk.sending import Progress
 
 AGAIN_S = 0.2
 """How often the line is written anew."""

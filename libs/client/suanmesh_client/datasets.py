@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,11 @@ from suanmesh.transport.v1 import dataset_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as pb
 from suanmesh_client.paging import pages
 from suanmesh_client.texts import refusal
-from suanmesh_kernel.refusals import FailedPrecondition
+from suanmesh_content import FolderError, ManifestError
+from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument
 from suanmesh_kernel.texts import Text
-from suanmesh_sdk.data import Brought, Existing, FilesDiffer, Progress
+from suanmesh_sdk.data import Brought, Existing, FilesDiffer, NamesCollide
+from suanmesh_sdk.sending import Progress
 
 NAMED_MAX = 3
 """Files that a refusal names."""
@@ -43,14 +46,15 @@ class Datasets:
         Where the dataset has other content, this becomes its next version. An interrupted put goes on where it was when
         it is repeated. `Brought.left_out` names what no dataset can hold, `Brought.pinned` the version.
         """
-        return await self._client.stubs.data.put(
-            Path(folder),
-            dataset_id,
-            site=_full(site, "sites") if site else "",
-            residency=residency,
-            labels=labels,
-            progress=progress,
-        )
+        with checked(folder := Path(folder)):
+            return await self._client.stubs.data.put(
+                folder,
+                dataset_id,
+                site=_full(site, "sites") if site else "",
+                residency=residency,
+                labels=labels,
+                progress=progress,
+            )
 
     async def get(
         self,
@@ -63,12 +67,15 @@ class Datasets:
         """Bring a dataset into the folder `to`, each file whole or not at all; what is there is not asked for again.
 
         Raises FailedPrecondition (`FILES_DIFFER`) where other content lies there, unless `existing` says what is to
-        become of it.
+        become of it, and (`NAMES_COLLIDE`) where the file system takes names of the dataset for one another; with
+        `Existing.SKIP` the first of such names is fetched.
         """
         try:
             await self._client.stubs.data.get(_full(name), to := Path(to), existing=existing, progress=progress)
         except FilesDiffer as fault:
             raise differing(fault) from fault
+        except NamesCollide as fault:
+            raise colliding(fault) from fault
         return to
 
     async def show(self, name: str) -> dataset_pb2.Dataset:
@@ -109,6 +116,26 @@ class Datasets:
 
 def _full(name: str, collection: str = "datasets") -> str:
     return name if "/" in name else f"{collection}/{name}"
+
+
+@contextmanager
+def checked(folder: Path) -> Iterator[None]:
+    """Within, a folder that cannot be a dataset is refused. Raises InvalidArgument (`SOURCE_INVALID`)."""
+    try:
+        yield
+    except (FolderError, ManifestError) as fault:
+        said = Text(f"{folder} cannot be a dataset: {fault}", f"{folder} 不能成为数据集：{fault}")
+        raise refusal(InvalidArgument, "SOURCE_INVALID", said) from fault
+
+
+def colliding(fault: NamesCollide) -> FailedPrecondition:
+    """The refusal to have names of a dataset overwrite each other, with the first of them."""
+    named = "; ".join(", ".join(ascii(path)[1:-1] for path in group) for group in fault.groups[:NAMED_MAX])
+    said = Text(
+        f"{fault.folder} is on a file system that takes names of the dataset for one another: {named}",
+        f"{fault.folder} 所在的文件系统把数据集中的这些名称视为同一个：{named}",
+    )
+    return refusal(FailedPrecondition, "NAMES_COLLIDE", said, names=len(fault.groups))
 
 
 def differing(fault: FilesDiffer) -> FailedPrecondition:

@@ -11,6 +11,7 @@ from suanmesh.accounting.v1 import usage_pb2
 from suanmesh.scheduler.v1 import decision_pb2, job_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_client import following
+from suanmesh_client.datasets import checked
 from suanmesh_client.descriptions import Job, to_message
 from suanmesh_client.paging import pages
 from suanmesh_client.reach import Reach
@@ -233,9 +234,12 @@ class Jobs:
         message = to_message(job, account=job.account or await self._client.money.account())
         if job.workdir is not None:
             workdir = Path(job.workdir)
-            await bring(self._client.stubs, workdir, message, skip=ignored(workdir))
+            with checked(workdir):
+                await bring(self._client.stubs, workdir, message, skip=ignored(workdir))
         if job.setup is not None and job.setup.wheels is not None:
-            await bring_wheels(self._client.stubs, Path(job.setup.wheels), message)
+            wheels = Path(job.setup.wheels)
+            with checked(wheels):
+                await bring_wheels(self._client.stubs, wheels, message)
         return message
 
 

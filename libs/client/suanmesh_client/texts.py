@@ -33,9 +33,20 @@ OWN: Final[dict[str, tuple[str, Text]]] = {
             "算网没有应答，进展不得而知；已开始的仍在继续",
         ),
     ),
+    "NAMES_COLLIDE": (
+        "FAILED_PRECONDITION",
+        Text(
+            "the folder's file system takes names of the dataset for one another",
+            "文件夹所在的文件系统把数据集中的不同名称视为同一个",
+        ),
+    ),
     "OUTPUT_UNKNOWN": (
         "NOT_FOUND",
         Text("the job has delivered no output of that name", "作业没有交付该名称的输出"),
+    ),
+    "SOURCE_INVALID": (
+        "INVALID_ARGUMENT",
+        Text("the folder, or file, cannot be a dataset", "该文件夹或文件不能成为数据集"),
     ),
     "STILL_RUNNING": (
         "DEADLINE_EXCEEDED",
@@ -108,11 +119,38 @@ EXPLAINED: Final[dict[str, Explanation]] = {
         ),
         ("suan doctor", "suan job wait"),
     ),
+    "NAMES_COLLIDE": Explanation(
+        "caller",
+        Text(
+            "The dataset has names that differ only by case, or by how their letters are composed, and the folder's "
+            "file system could hold but one of each. Nothing was touched.",
+            "数据集中有仅大小写不同或仅字符组合方式不同的名称，而目标文件夹所在的文件系统只能容纳其中一个。未改动任何内容。",
+        ),
+        Text(
+            "Fetch it to a file system that tells them apart, or the first of each with `--skip-existing`.",
+            "取到能区分它们的文件系统，或用 `--skip-existing` 只取每组中的第一个。",
+        ),
+        ("suan data get",),
+    ),
     "OUTPUT_UNKNOWN": Explanation(
         "caller",
         Text("The job has no output of that name, or has not delivered it yet.", "作业没有该名称的输出，或尚未交付。"),
         Text("See with `suan job show` which outputs it has delivered.", "用 `suan job show` 查看已交付的输出。"),
         ("suan job show", "suan data list"),
+    ),
+    "SOURCE_INVALID": Explanation(
+        "caller",
+        Text(
+            "It has more than 100,000 files, links and empty folders, or 200,000 entries in all; it cannot be opened; "
+            "it is a pipe or a device; or its files change each time they are read.",
+            "其中的文件、链接和空文件夹超过 100,000 个，或条目总数超过 200,000；或无法打开；或是管道、设备；"
+            "或其文件每次读取时都在变化。",
+        ),
+        Text(
+            "Pack many small files into archives, or put parts of it; wait for what still writes to it.",
+            "把大量小文件打包成归档，或分批放入；等待仍在写入它的程序结束。",
+        ),
+        ("suan data put",),
     ),
     "STILL_RUNNING": Explanation(
         "caller",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suanmesh_content.alike import folded
+from suanmesh_content.alike import colliding, folded
 from suanmesh_content.blocks import BLOCK_BYTES, BLOCK_DIGEST_BYTES, block_digest, block_digests
 from suanmesh_content.chunks import (
     CHUNK_BYTES,
@@ -17,6 +17,7 @@ from suanmesh_content.chunks import (
 from suanmesh_content.folder import (
     FolderEntry,
     FolderError,
+    Skip,
     digest_of,
     finished,
     folder_entries,
@@ -24,7 +25,7 @@ from suanmesh_content.folder import (
     read_folder,
     reading_folder,
 )
-from suanmesh_content.left_out import LeftOut, Why
+from suanmesh_content.left_out import LeftOut, Why, shown
 from suanmesh_content.manifest import (
     ContentFile,
     Manifest,
@@ -66,6 +67,7 @@ __all__ = [
     "PieceError",
     "Place",
     "Run",
+    "Skip",
     "Unpacking",
     "Whole",
     "Why",
@@ -76,6 +78,7 @@ __all__ = [
     "byte_chunks",
     "carried",
     "chunk_digest",
+    "colliding",
     "contents",
     "copying",
     "digest_of",
@@ -91,5 +94,6 @@ __all__ = [
     "reading_folder",
     "runs_of",
     "serialized",
+    "shown",
     "write_sparse",
 ]

@@ -112,6 +112,8 @@ def read_file(path: Path) -> Manifest:
     try:
         entry = FolderEntry(path.name, path.name, folder_fd, path.stat())
         return Manifest.of([finished(_reading_file(entry))])
+    except _Refused as no:
+        raise FolderError(f"{shown(path.name)}: {no.why.value.en}") from no
     finally:
         os.close(folder_fd)
 
@@ -128,7 +130,16 @@ def reading_folder(
             elif entry.folder:
                 made.append(a_folder(entry.path))
             else:
-                made.append((yield from _reading_file(entry)))
+                try:
+                    made.append((yield from _reading_file(entry)))
+                except _Refused as no:
+                    if left_out is None:
+                        raise FolderError(f"{shown(entry.path)}: {no.why.value.en}") from no
+                    left_out.add(entry.path, no.why)
+                except OSError:  # a disk that fails, or a file system that makes files up
+                    if left_out is None:
+                        raise
+                    left_out.add(entry.path, Why.UNREADABLE)
     return Manifest.of(made)
 
 
@@ -282,9 +293,13 @@ def _reading_file(file: FolderEntry) -> Generator[int, None, ContentFile]:
     try:
         facts, hasher = os.fstat(fd), blake3()
         yield 0  # an empty file is a step as well
+        size = 0
         for piece in contents(fd, facts.st_size):
             hasher.update(piece)
+            size += len(piece)
             yield len(piece)
+        if size < facts.st_size:
+            raise _Refused(Why.CHANGES)
     finally:
         os.close(fd)
     executable = bool(facts.st_mode & stat.S_IXUSR)

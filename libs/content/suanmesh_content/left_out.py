@@ -18,6 +18,8 @@ class Why(Enum):
     LINK_LEADS_OUT = Text("a link that leads out of the folder, or in a circle", "链接指向文件夹之外，或循环指向自身")
     NO_FILE = Text("neither a file, a folder nor a link", "既非文件、文件夹，也非链接")
     UNREADABLE = Text("cannot be read", "无法读取")
+    CHANGES = Text("changes while it is read", "读取期间内容在变化")
+    UNFINISHED = Text("a fetch that broke off has left it", "未完成的取回所留下的内容")
     TOO_DEEP = Text("lies too many folders deep", "所在文件夹层级过深")
     PATH_TOO_LONG = Text("its path is too long", "路径过长")
     TOO_LARGE = Text("larger than the disk it would lie on", "大于将要存放它的磁盘")

@@ -7,9 +7,11 @@ a folder that is being filled keeps what has come beside it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,29 +20,26 @@ from suanmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 from suanmesh.transport.v1 import dataset_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as pb
 from suanmesh_content import (
-    BLOCK_BYTES,
-    BLOCK_DIGEST_BYTES,
-    PACK_BYTES,
+    FolderError,
     LeftOut,
     Manifest,
     ManifestError,
     Part,
     Run,
-    block_digest,
-    byte_chunks,
-    carried,
+    Skip,
+    Why,
     manifest_from,
-    packs,
     read_file,
     read_folder,
-    serialized,
+    shown,
 )
 from suanmesh_kernel.names import of_version
-from suanmesh_kernel.refusals import DataLoss, PermissionDenied, Refusal, ResourceExhausted
+from suanmesh_kernel.refusals import PermissionDenied, Refusal, ResourceExhausted
 from suanmesh_sdk.data_planes import DataPlanes
 from suanmesh_sdk.heap import keep_packs
-from suanmesh_sdk.incoming import Incoming
-from suanmesh_sdk.read_ahead import ReadAhead, in_threads
+from suanmesh_sdk.incoming import Incoming, is_draft
+from suanmesh_sdk.read_ahead import ReadAhead
+from suanmesh_sdk.sending import STREAM_S, FilesChanged, Progress, Sending, Tell, damaged
 
 if TYPE_CHECKING:
     from suanmesh_sdk.mesh import Mesh
@@ -48,26 +47,16 @@ if TYPE_CHECKING:
 PATIENCE_S = 120.0
 """How long a put or get goes on trying while nothing moves."""
 AGAIN_S = 0.5
-STREAM_S = 3600.0
 READ_BYTES = 1 << 30
 """What is asked for with one call, so that none lasts for hours."""
 RUNS_MAX = 10_000
-_WRITE_FILES = agent_pb.DESCRIPTOR.services_by_name["AgentService"].methods_by_name["WriteFiles"]
-_PARTS = agent_pb.WriteFilesRequest.PARTS_FIELD_NUMBER
+CHANGES_OF_FILE_MAX = 2
+CHANGES_MAX = 8
+"""How often a folder is read again for files that change while they are sent."""
 _GOES_ON = frozenset(("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED"))
 _ELSEWHERE = frozenset(("ROOM_MISSING", "UPLOADS_REFUSED", "UPLOADS_TOO_LARGE"))
 """What another site may have room for."""
 _GOES_ON_REASONS = frozenset(("STREAM_STALLED", "UPLOADS_TOO_MANY", "BYTES_OF_CALLER_MAX", "STREAMS_OF_CALLER_MAX"))
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a put or get is: what had come before counts."""
-
-    bytes_done: int
-    bytes_total: int
-    files_done: int
-    files_total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +107,21 @@ class FilesDiffer(Exception):
         """Relative to the folder: the files, and what lies where the dataset has folders."""
 
 
-Tell = Callable[[Progress], None]
 Result = TypeVar("Result")
 
 
 def _nobody(_: Progress) -> None:
     """Nobody asks how far it is."""
+
+
+class NamesCollide(Exception):
+    """The folder's file system takes names of the dataset for one another; nothing was touched."""
+
+    def __init__(self, folder: Path, groups: Sequence[Sequence[str]]) -> None:
+        super().__init__(f"{folder}: {len(groups)} names collide")
+        self.folder = folder
+        self.groups = groups
+        """Relative to the folder: paths of which it can hold but one."""
 
 
 class Data:
@@ -148,12 +146,36 @@ class Data:
         """Make `folder`, or one file, the dataset `dataset_id` of the caller's party, at `site` or one that is chosen.
 
         Repeating it changes nothing but the labels, and brings what is missing; where the dataset has other content,
-        this becomes its next version. What `skip` says of a path, and of whether it is a folder's, is left out. Raises
-        FolderError, ManifestError and Refusal.
+        this becomes its next version. What `skip` says of a path, and of whether it is a folder's, is left out.
+        A file that changes while it is sent is read again, and left out when it changes once more. Raises FolderError,
+        ManifestError, Refusal and OSError.
         """
         keep_packs()
-        left_out = LeftOut()
-        folder, manifest = await asyncio.to_thread(_read, folder, left_out, skip)
+        changed: Counter[str] = Counter()
+        for _ in range(CHANGES_MAX):
+            left_out = LeftOut()
+            but = partial(_left_out, left_out, changed, skip or _nothing)
+            top, manifest = await asyncio.to_thread(_read, folder, left_out, but)
+            sending = Sending(self._planes, top, manifest, progress)
+            try:
+                brought = await self._brought(sending, manifest, dataset_id, site, residency, labels, patience_s)
+            except FilesChanged as fault:
+                changed.update(fault.paths)
+            else:
+                return replace(brought, left_out=left_out)
+        raise FolderError(f"{shown(next(iter(changed)))}: {Why.CHANGES.value.en}")
+
+    async def _brought(
+        self,
+        sending: Sending,
+        manifest: Manifest,
+        dataset_id: str,
+        site: str,
+        residency: Sequence[str],
+        labels: Mapping[str, str] | None,
+        patience_s: float,
+    ) -> Brought:
+        """What was read is published. Raises FilesChanged, Refusal."""
         dataset = dataset_pb2.Dataset(
             digest=manifest.digest,
             bytes=manifest.size_bytes,
@@ -162,7 +184,6 @@ class Data:
             labels=labels,
         )
         request = pb.OpenUploadRequest(dataset_id=dataset_id, dataset=dataset, site=site)
-        sending = _Sending(self._planes, folder, manifest, progress)
 
         async def bring() -> tuple[str, int, pb.OpenUploadResponse]:
             opened = await self._mesh.transport.OpenUpload(request)
@@ -180,7 +201,7 @@ class Data:
 
         name, version, to = await _going_on(bring, lambda: sending.sent_bytes, patience_s)
         why = to.choice, to.distance_km, to.latency_us
-        return Brought(name, to.site, manifest, left_out, version, *why, sent_bytes=sending.sent_bytes)
+        return Brought(name, to.site, manifest, LeftOut(), version, *why, sent_bytes=sending.sent_bytes)
 
     async def _label(self, name: str, labels: Mapping[str, str]) -> None:
         await self._mesh.transport.SetDatasetLabels(pb.SetDatasetLabelsRequest(name=name, labels=labels))
@@ -197,7 +218,7 @@ class Data:
         """Bring a dataset into `folder`, each file whole under its name or not at all; what is there is not asked for.
 
         What becomes of other content that lies there is for `existing` to say; nothing is touched where that refuses.
-        Raises FilesDiffer, Refusal, OSError.
+        Raises FilesDiffer, NamesCollide, Refusal, OSError.
         """
         keep_packs()
         manifest: Manifest | None = None
@@ -216,6 +237,8 @@ class Data:
                 await asyncio.to_thread(begun.begin)
                 if begun.differing and existing is Existing.REFUSE:
                     raise FilesDiffer(folder, begun.differing)
+                if begun.colliding and existing is not Existing.SKIP:
+                    raise NamesCollide(folder, begun.colliding)
                 if existing is Existing.SKIP:
                     await asyncio.to_thread(begun.leave_differing)
                 incoming = begun
@@ -233,9 +256,9 @@ class Data:
         try:
             manifest = await asyncio.to_thread(lambda: manifest_from(dataset_pb2.Manifest.FromString(content)))
         except ManifestError as fault:
-            raise _damaged(opened.dataset.name, str(fault)) from fault
+            raise damaged(opened.dataset.name, str(fault)) from fault
         if manifest.digest != opened.dataset.digest:
-            raise _damaged(opened.dataset.name, "the manifest is another's")
+            raise damaged(opened.dataset.name, "the manifest is another's")
         return manifest
 
     async def _read(
@@ -262,98 +285,30 @@ class Data:
             incoming.pause()
 
 
-class _Sending:
-    """One folder on its way to a site, over as many calls as that takes."""
-
-    def __init__(self, planes: DataPlanes, folder: Path, manifest: Manifest, progress: Tell) -> None:
-        self._planes = planes
-        self._folder = folder
-        self._manifest = manifest
-        self._tell = progress
-        self.sent_bytes = 0
-        """Of all calls together, what was sent again too."""
-
-    async def send(self, opened: pb.OpenUploadResponse) -> tuple[str, int]:
-        """Send what the site wants until it has published it; name and version of the dataset."""
-        path = f"/{_WRITE_FILES.containing_service.full_name}/{_WRITE_FILES.name}"
-        answers = agent_pb.WriteFilesResponse.FromString
-        channel = await self._planes.channel(opened.site)
-        call: Any = channel.stream_stream(path, _serialized, answers)(timeout=STREAM_S)
-        try:
-            await call.write(agent_pb.WriteFilesRequest(site=opened.site, ticket=opened.ticket))
-            content = await asyncio.to_thread(self._manifest.canonical)
-            for offset, size in byte_chunks(len(content), PACK_BYTES):
-                await call.write(agent_pb.WriteFilesRequest(manifest=content[offset : offset + size]))
-            await call.write(agent_pb.WriteFilesRequest(manifest_ends=True))
-            runs: list[Run] = []
-            blocks: dict[int, bytes] = {}
-            async for answer in call:
-                if answer.dataset:
-                    return str(answer.dataset), int(answer.version)
-                runs += [Run(run.first, run.count, run.offset) for run in answer.wanted]
-                if answer.HasField("blocks"):
-                    blocks[answer.blocks.file] = blocks.get(answer.blocks.file, b"") + answer.blocks.digests
-                if answer.wanted_ends:
-                    await self._send_files(call, runs, blocks)
-                    runs, blocks = [], {}  # what is wanted again was no success
-            raise _damaged(opened.dataset, "the site has ended the upload without a word")
-        finally:
-            call.cancel()
-
-    async def _send_files(self, call: Any, runs: list[Run], blocks: Mapping[int, bytes]) -> None:
-        """What is wanted, but for the blocks that the site has as they are."""
-        files = self._manifest.files
-        left = sum(
-            files[number].size_bytes - run.offset * (number == run.first)
-            for run in runs
-            for number in range(run.first, run.first + run.files)
-            if carried(self._manifest, number)
-        )
-        made = packs(self._folder, self._manifest, runs)
-        ahead = ReadAhead(in_threads(_messages(made, blocks)))
-        try:
-            async for message, size, last, same in ahead:
-                await call.write(message)
-                self.sent_bytes += size
-                left -= size + same
-                total = self._manifest.size_bytes
-                self._tell(Progress(total - left, total, last + 1, len(files)))
-        finally:
-            ahead.close()
-        await call.write(agent_pb.WriteFilesRequest(ends=True))
+def _read(path: Path, left_out: LeftOut, skip: Skip) -> tuple[Path, Manifest]:
+    """A folder, or the one that a file lies in, and what of it is meant. A link that is named is followed."""
+    if path.is_dir():
+        return path, read_folder(path, left_out, skip)
+    path = path.resolve()
+    return path.parent, read_file(path)
 
 
-def _messages(
-    made: Iterable[list[Part]], blocks: Mapping[int, bytes]
-) -> Generator[tuple[bytes, int, int, int], None, None]:
-    """A message for each pack, how many bytes of files it brings, the number of the last of them, and how many bytes it
-    only says to be the same.
-    """
-    for pack in made:
-        last = pack[-1]
-        if blocks and _is_same(pack, blocks):
-            part = agent_pb.FilePart(file=last.file, offset=last.offset, same_bytes=len(last.content))
-            yield agent_pb.WriteFilesRequest(parts=[part]).SerializeToString(), 0, last.file, len(last.content)
-        else:
-            yield serialized(pack, _PARTS), sum(len(part.content) for part in pack), last.file, 0
-
-
-def _is_same(pack: Sequence[Part], blocks: Mapping[int, bytes]) -> bool:
-    """Whether a pack is one block of a large file that the site has."""
-    part = pack[-1]
-    if len(pack) > 1 or len(part.content) != BLOCK_BYTES or part.offset % BLOCK_BYTES or part.file not in blocks:
+def _left_out(left_out: LeftOut, changed: Mapping[str, int], skip: Skip, path: str, is_folder: bool) -> bool:
+    """Whether a path is left out, and noted where nobody asked for that."""
+    if skip(path, is_folder):
+        return True
+    if changed.get(path, 0) >= CHANGES_OF_FILE_MAX:
+        left_out.add(path, Why.CHANGES)
+    elif is_draft(path):
+        left_out.add(path, Why.UNFINISHED)
+    else:
         return False
-    begin = part.offset // BLOCK_BYTES * BLOCK_DIGEST_BYTES
-    return blocks[part.file][begin : begin + BLOCK_DIGEST_BYTES] == block_digest(part.content)
+    return True
 
 
-def _serialized(message: agent_pb.WriteFilesRequest | bytes) -> bytes:
-    return message if isinstance(message, bytes) else message.SerializeToString()
-
-
-def _read(path: Path, left_out: LeftOut, skip: Callable[[str, bool], bool] | None) -> tuple[Path, Manifest]:
-    """A folder, or the one that a file lies in, and what of it is meant."""
-    return (path, read_folder(path, left_out, skip)) if path.is_dir() else (path.parent, read_file(path))
+def _nothing(_path: str, _is_folder: bool) -> bool:
+    """Nothing is left out."""
+    return False
 
 
 async def _going_on(bring: Callable[[], Awaitable[Result]], moved: Callable[[], int], patience_s: float) -> Result:
@@ -371,7 +326,3 @@ async def _going_on(bring: Callable[[], Awaitable[Result]], moved: Callable[[], 
             if loop.time() >= until:
                 raise
         await asyncio.sleep(AGAIN_S)
-
-
-def _damaged(dataset: str, how: str) -> DataLoss:
-    return DataLoss("DIGEST_MISMATCH", f"{dataset}: {how}", domain="transport.suanmesh", name=dataset)

@@ -8,10 +8,11 @@ with.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from suanmesh_content import (
     Run,
     Unpacking,
     carried,
+    colliding,
     digest_of,
     finished,
     folded,
@@ -33,19 +35,28 @@ from suanmesh_content import (
 from suanmesh_kernel.refusals import DataLoss
 
 if TYPE_CHECKING:
-    from suanmesh_sdk.data import Progress
+    from suanmesh_sdk.sending import Progress
 
+Alike = Callable[[Path, str, str], bool]
+"""Whether the file system of an empty folder takes two names for one."""
 _PLACE = struct.Struct("=qq")
+_DRAFT = re.compile(r"(.*/)?\.suan-[0-9a-f]{16}(-[0-9]+|-names)?", re.DOTALL)
 _MODES = 0o666, 0o777
 """Of files, and of those that may be run, as far as the user's umask lets them."""
+
+
+def is_draft(path: str) -> bool:
+    """Whether a get that broke off has left what lies at that path."""
+    return _DRAFT.fullmatch(path) is not None
 
 
 class Incoming:
     """One of them. Its calls may wait for a disk and follow one another. Every one of them raises OSError."""
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, alike: Alike | None = None) -> None:
         self._folder = folder
         self._manifest = manifest
+        self._alike = alike or _alike
         self._beside = folder / f".suan-{manifest.digest[:16]}"
         """What has come of large files that are not whole, and how far that is."""
         self._place_file = -1
@@ -58,6 +69,8 @@ class Incoming:
         """Those that are known to be folders of the dataset, and no links of somebody else's."""
         self.differing: list[str] = []
         """What `begin` found in the folder under names of the dataset with other content; it would be replaced."""
+        self.colliding: list[Sequence[str]] = []
+        """What `begin` found of the dataset that the folder's file system cannot hold side by side."""
         self._left: set[str] = set()
         """What of the dataset is not to be made, for what lies there."""
         self.bytes_done = 0
@@ -73,6 +86,7 @@ class Incoming:
             else:
                 self._missing[number] = None
         self._find_differing()
+        self._find_colliding()
         try:
             place = Place(*_PLACE.unpack((self._beside / "place").read_bytes()))
         except (FileNotFoundError, struct.error):
@@ -81,8 +95,8 @@ class Incoming:
             self._begin = place
 
     def leave_differing(self) -> None:
-        """Keep what lies there with other content, and bring the rest."""
-        taken = set(self.differing)
+        """Keep what lies there with other content, of what collides the first, and bring the rest."""
+        taken = {*self.differing, *(path for group in self.colliding for path in group[1:])}
         for number, file in enumerate(self._manifest.files):
             parts = file.path.split("/")
             if taken.intersection("/".join(parts[:depth]) for depth in range(1, len(parts) + 1)):
@@ -153,7 +167,7 @@ class Incoming:
 
     def progress(self) -> Progress:
         """How far it is."""
-        from suanmesh_sdk.data import Progress
+        from suanmesh_sdk.sending import Progress
 
         files = self._manifest.files
         return Progress(self.bytes_done + self._partly, self._manifest.size_bytes, self._files_done, len(files))
@@ -169,6 +183,21 @@ class Incoming:
             if in_the_way or self._differs(file):
                 self.differing.append(in_the_way or file.path)
         self.differing = sorted(set(self.differing))
+
+    def _find_colliding(self) -> None:
+        """Try names that may be taken for one another, where the dataset has such."""
+        tried = self._folder / f"{self._beside.name}-names"
+        for group in colliding(self._manifest):
+            tried.mkdir(exist_ok=True)
+            same = [path for path in group[1:] if self._all_alike(tried, group[0], path)]
+            if same:
+                self.colliding.append([group[0], *same])
+        shutil.rmtree(tried, ignore_errors=True)
+
+    def _all_alike(self, tried: Path, path: str, other: str) -> bool:
+        """Whether two paths are one to the file system, part by part."""
+        names = zip(path.split("/"), other.split("/"), strict=True)
+        return all(self._alike(tried, name, another) for name, another in names if name != another)
 
     def _in_the_way(self, folder: str, plain: set[str]) -> str:
         """What lies where a folder of the dataset belongs, itself or one above it; empty for nothing."""
@@ -271,6 +300,16 @@ class Incoming:
             _clear(place)
             os.mkdir(place)  # noqa: PTH102
         self._folders.add(path)
+
+
+def _alike(folder: Path, name: str, other: str) -> bool:
+    """Whether a file by one name is there by the other."""
+    made = f"{folder}/{name}"
+    os.close(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    try:
+        return os.path.lexists(f"{folder}/{other}")
+    finally:
+        os.unlink(made)  # noqa: PTH108
 
 
 def _names(folder: str) -> frozenset[str] | None:

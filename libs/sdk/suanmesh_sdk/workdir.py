@@ -18,7 +18,8 @@ from suanmesh.scheduler.v1 import job_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as pb
 from suanmesh_kernel.names import of_version
 from suanmesh_kernel.refusals import FailedPrecondition, NotFound
-from suanmesh_sdk.data import Brought, Progress
+from suanmesh_sdk.data import Brought
+from suanmesh_sdk.sending import Progress
 
 if TYPE_CHECKING:
     from suanmesh_sdk.mesh import Mesh

@@ -7,11 +7,12 @@ kill costs what was on its way; an upload that nobody goes on with is removed af
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import struct
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
-from contextlib import ExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -88,9 +89,10 @@ class Uploads:
             async with self._folders.alone(name), self._limited(claim, manifest):
                 if not self._replicas.has(claim.digest):
                     upload = _Upload(self._replicas, name, manifest)
-                    async for answer in upload.brought(requests, claim.known, self._turns):
-                        yield answer
-                    await self._turns.run(self._replicas.adopting(name, manifest))
+                    with _disk_that_fills():
+                        async for answer in upload.brought(requests, claim.known, self._turns):
+                            yield answer
+                        await self._turns.run(self._replicas.adopting(name, manifest))
                 else:
                     yield pb.WriteFilesResponse(wanted_ends=True)
                     await _ended(requests)
@@ -263,6 +265,17 @@ class _Upload:
 
     def _path(self, number: int) -> str:
         return f"{self._folder}/{self._manifest.files[number].path}"
+
+
+@contextmanager
+def _disk_that_fills() -> Iterator[None]:
+    """Raises ResourceExhausted (`ROOM_MISSING`) where others have filled the disk since there was room."""
+    try:
+        yield
+    except OSError as fault:
+        if fault.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise ResourceExhausted("ROOM_MISSING", "the site's disk has filled while the data came") from fault
 
 
 async def _manifest(requests: Requests, digest: str) -> Manifest:

@@ -8,7 +8,7 @@ import pytest
 
 from suanmesh_cli.progress import AGAIN_S, Line, following_progress
 from suanmesh_kernel.clock import HandClock
-from suanmesh_sdk.data import Progress
+from suanmesh_sdk.sending import Progress
 
 MIB = 1 << 20
 

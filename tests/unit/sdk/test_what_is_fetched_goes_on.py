@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from suanmesh_content import PACK_BYTES, packs, read_folder
-from suanmesh_sdk.incoming import Incoming
+from suanmesh_content import PACK_BYTES, folded, packs, read_folder
+from suanmesh_sdk.incoming import Incoming, is_draft
 
 RUNS_MAX = 1000
 
@@ -150,8 +150,43 @@ def test_nothing_torn_has_a_name_of_the_dataset(tmp_path: Path) -> None:
     (source / "c-large").write_bytes(os.urandom(3 * PACK_BYTES))
     fetched(source, target, most=2)
     whole = {each.path: each.digest for each in read_folder(source).files}
-    named = {each.path: each.digest for each in read_folder(target).files if ".suan-" not in each.path}
-    assert named
+    named = {each.path: each.digest for each in read_folder(target).files if not is_draft(each.path.partition("/")[0])}
+    assert 0 < len(named) < len(whole)
     assert named.items() <= whole.items()
     fetched(source, target)
+    assert read_folder(target) == read_folder(source)
+
+
+def two_names(folder: Path) -> Path:
+    """Files that some file systems take for one, and one beside them."""
+    folder.mkdir()
+    for name in ("Readme", "readme", "other"):
+        (folder / name).write_text(name)
+    return folder
+
+
+def test_names_that_collide_are_found_before_anything_is_fetched(tmp_path: Path) -> None:
+    """Fetched onto a disk that knows no case, one of two files would have the other's content unnoticed."""
+    source, target = two_names(tmp_path / "source"), tmp_path / "target"
+    incoming = Incoming(target, read_folder(source), lambda _, name, other: folded(name) == folded(other))
+    incoming.begin()
+    assert incoming.colliding == [["Readme", "readme"]]
+    assert os.listdir(target) == []  # noqa: PTH208
+
+    incoming.leave_differing()
+    for pack in packs(source, read_folder(source), incoming.next_runs(1 << 40, RUNS_MAX)):
+        incoming.take(pack)
+    incoming.take_end()
+    incoming.finish()
+    assert {each.name: each.read_text() for each in target.iterdir()} == {"Readme": "Readme", "other": "other"}
+
+
+def test_names_that_the_disk_tells_apart_do_not_collide(tmp_path: Path) -> None:
+    """`Makefile` and `makefile` are two files where they were written, and so they are where they are fetched."""
+    source, target = two_names(tmp_path / "source"), tmp_path / "target"
+    probe = tmp_path / "probe"
+    probe.touch()
+    if (tmp_path / "PROBE").exists():
+        pytest.skip("this file system knows no case")
+    assert fetched(source, target).colliding == []
     assert read_folder(target) == read_folder(source)

@@ -188,9 +188,11 @@ async def put(
 
     Where the dataset has other content, this becomes its next version.
     """
+    from suanmesh_client.datasets import checked
+
     dataset_id = name.removeprefix("datasets/") or id_of(folder)
     async with session.mesh() as mesh:
-        with following_progress(session.lang) as progress:
+        with checked(folder), following_progress(session.lang) as progress:
             brought = await mesh.data.put(
                 folder,
                 dataset_id,
@@ -252,8 +254,8 @@ async def get(session: Session, name: str, path: str, to: Path | None, force: bo
 
 async def _fetch(session: Session, mesh: Mesh, dataset: str, to: Path, *, force: bool, skip_existing: bool) -> None:
     """Into a folder; a person is asked before what lies there is replaced."""
-    from suanmesh_client.datasets import differing
-    from suanmesh_sdk.data import Existing, FilesDiffer
+    from suanmesh_client.datasets import colliding, differing
+    from suanmesh_sdk.data import Existing, FilesDiffer, NamesCollide
 
     existing = Existing.REPLACE if force else Existing.SKIP if skip_existing else Existing.REFUSE
     while True:
@@ -261,6 +263,8 @@ async def _fetch(session: Session, mesh: Mesh, dataset: str, to: Path, *, force:
             with following_progress(session.lang) as progress:
                 await mesh.data.get(dataset, to, existing=existing, progress=progress)
             return
+        except NamesCollide as fault:
+            raise colliding(fault) from fault
         except FilesDiffer as fault:
             refused = differing(fault)
         if not (sys.stdin.isatty() and sys.stderr.isatty()):

@@ -167,9 +167,10 @@ async def wait(session: Session, names: tuple[str, ...]) -> int:
 async def _bring(session: Session, mesh: Mesh, workdir: Path, file: Path, described: Job) -> None:
     """Bring the folder that a job unpacks; for a dry run too, since a decision weighs where it lies."""
     from suanmesh_cli.progress import following_progress
+    from suanmesh_client.datasets import checked
     from suanmesh_sdk.workdir import bring, ignored
 
-    with following_progress(session.lang) as progress:
+    with checked(workdir), following_progress(session.lang) as progress:
         brought = await bring(mesh, workdir, described, skip=ignored(workdir, file), progress=progress)
     for line in brought.left_out.lines(session.lang):
         output.note(Text(f"workdir: left out {line}", f"workdir：未包含 {line}").of(session.lang))
@@ -180,9 +181,10 @@ async def _bring(session: Session, mesh: Mesh, workdir: Path, file: Path, descri
 async def _bring_wheels(session: Session, mesh: Mesh, wheels: Path, described: Job) -> None:
     """Bring the wheels that a job's setup installs from."""
     from suanmesh_cli.progress import following_progress
+    from suanmesh_client.datasets import checked
     from suanmesh_sdk.workdir import bring_wheels
 
-    with following_progress(session.lang) as progress:
+    with checked(wheels), following_progress(session.lang) as progress:
         brought = await bring_wheels(mesh, wheels, described, progress=progress)
     size = units.size(brought.manifest.size_bytes)
     output.note(Text(f"wheels are {brought.pinned}, {size}", f"wheels 为 {brought.pinned}，{size}").of(session.lang))
