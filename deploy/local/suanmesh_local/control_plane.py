@@ -47,6 +47,7 @@ KEEPS_IN_SQL = frozenset(("scheduler", "network_orchestrator", "transport", "acc
 LEASE_S = 2.0
 """How long one that died still counts as leader where another waits for it, seconds; etcd knows no shorter lease."""
 POLL_S = 0.1
+PLACE_TRIES = 20
 KNOCK_AGAIN = (
     ("grpc.initial_reconnect_backoff_ms", int(POLL_S * 1000)),
     ("grpc.min_reconnect_backoff_ms", int(POLL_S * 1000)),
@@ -147,8 +148,7 @@ class ControlPlane:
         Raises StoreRefused where etcd is another node's.
         """
         for member in self.etcd:
-            if member.place_is_taken:  # of another node of this name, to which the services would go
-                raise NotReady(f"somebody listens at {member.endpoint} already: a node that was not stopped?")
+            await self._require_place(member)
             member.start()
         await self.vote()
         if self.facts.founds or etcd_root_is_good(
@@ -157,6 +157,14 @@ class ControlPlane:
             await self.confine()
         for member in self.etcd:
             self.tell(member.name, f"pid {member.pid}  {member.endpoint}")
+
+    async def _require_place(self, member: EtcdServer) -> None:
+        """Raise NotReady where another node's etcd has it, to which services would go; a killed one's ends shortly."""
+        for _ in range(PLACE_TRIES):
+            if not member.place_is_taken:
+                return
+            await asyncio.sleep(POLL_S)
+        raise NotReady(f"somebody listens at {member.endpoint} already: a node that was not stopped?")
 
     async def vote(self) -> None:
         """Have the member of a machine that came later vote, once it has caught up. Raises NotReady."""
