@@ -107,8 +107,8 @@ func (codec) Unmarshal(data []byte, message interface{}) error {
 	return proto.Unmarshal(data, message.(proto.Message))
 }
 
-// The gateways, whose certificates must be those of the node's gateway whatever their addresses are called. They are tried
-// in the order in which they are named, and the next one once one does not answer.
+// The gateways, whose certificates must be those of the node's gateway whatever their addresses are called. Calls go to
+// those that answer, in turn: `pick_first` would give all of them together the time that one may take.
 func connect(said meshContext) (*grpc.ClientConn, error) {
 	pair, err := tls.LoadX509KeyPair(said.Cert, said.Key)
 	if err != nil {
@@ -136,6 +136,7 @@ func connect(said meshContext) (*grpc.ClientConn, error) {
 	return grpc.Dial(
 		"gateways:///"+said.Node,
 		grpc.WithResolvers(gateways),
+		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig": [{"round_robin": {}}]}`),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 2, Jitter: 0.5, MaxDelay: time.Second},
 			MinConnectTimeout: 3 * time.Second,

@@ -67,7 +67,6 @@ function connect(context: Context): Transport[] {
     createGrpcTransport({
       baseUrl: `https://${gateway.trim()}`,
       nodeOptions,
-      idleConnectionTimeoutMs: 1000, // a program ends when its last connection does
       pingIntervalMs: 20_000, // one that has frozen is noticed
       pingTimeoutMs: 5_000,
     }),
@@ -152,4 +151,4 @@ async function billOf(job: Job): Promise<Bill> {
 const ended = await waitFor((await submit()).name);
 const bill = await billOf(ended);
 console.log(ended.name, `STATE_${Job_State[ended.state]}`, bill.account, `${bill.totalMicros}`, bill.currency);
-process.exitCode = ended.state === Job_State.DONE ? 0 : 1;
+process.exit(ended.state === Job_State.DONE ? 0 : 1); // connections that are open would keep it
