@@ -349,7 +349,8 @@ class KubernetesEngine(QueuedTasks):
             known = self._heard and (pod is None or listing.is_done(pod))
             if now - since < (SETTLE_S if known else UNSURE_S):
                 continue
-            del self._unsure[key]
+            if self._unsure.pop(key, None) is None:
+                continue  # let go while we read
             said = listing.ended_by(pod) if self._heard else ""
             if said:
                 await asyncio.to_thread(self._tasks.end_in_its_stead, key, said)
