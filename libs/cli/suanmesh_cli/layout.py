@@ -39,6 +39,8 @@ class Column:
     """KEPT, or how soon it goes where there is no room: the highest first, of equals the rightmost."""
     fold: bool = False
     """Whether it holds a sentence, which may take several lines."""
+    for_programs: bool = False
+    """Whether CSV alone has it, since people read it in another column: the currency of an amount, a unit."""
 
 
 @dataclass(frozen=True, slots=True)

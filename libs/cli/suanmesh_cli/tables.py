@@ -94,7 +94,9 @@ def _order(column: Column) -> Callable[[Any], tuple[int, int | Decimal | str]]:
 
 
 def _kept(view: View, columns: Sequence[Column]) -> Sequence[Column]:
-    return [_named(name, columns) for name in view.columns] if view.columns else columns
+    if view.columns:
+        return [_named(name, columns) for name in view.columns]
+    return [column for column in columns if view.form == "csv" or not column.for_programs]
 
 
 def _named(name: str, columns: Sequence[Column]) -> Column:

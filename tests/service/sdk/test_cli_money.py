@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 import pytest
@@ -62,6 +62,18 @@ async def test_a_bill_as_csv_adds_up_to_its_foot(oracle: Any, run: Run) -> None:
     assert [line["when"] for line in lines] == [f"2026-11-0{day}T00:00:00Z" for day in range(1, 8)]
     assert {line["site"] for line in lines} == {"a"}
     assert foot["meter"] == "total"
+
+
+async def test_a_line_of_csv_is_its_quantity_at_its_price(oracle: Any, run: Run) -> None:
+    """Who checks a bill with a spreadsheet has the CSV alone: quantities and prices are numbers there."""
+    cpu = Price(meter=METER_CPU_US, amount_micros=165_000, per_quantity=3_600_000_000)
+    used = Charge(meter=METER_CPU_US, quantity=5_000_000_000, amount_micros=229_167, currency="CNY", price=cpu)
+    owed = Bill(account="accounts/a", currency="CNY", charges=[used], total_micros=229_167)
+    oracle.answers["GetBill"] = owed
+    line, foot = rows_of(await run("bill", "show", "--account", "a", "-o", "csv"))
+    amount = Decimal(line["quantity"]) * Decimal(line["price"]) / Decimal(line["price_per"])
+    assert amount.quantize(Decimal("0.000001"), ROUND_HALF_EVEN) == Decimal(line["amount"])
+    assert (line["unit"], line["currency"], foot["currency"]) == ("cpu·µs", "CNY", "CNY")
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "json", "yaml", "jsonl", "name"])

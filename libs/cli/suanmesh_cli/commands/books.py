@@ -56,6 +56,7 @@ POSTING_COLUMNS = (
     Column("ENTRY", lambda posting: posting.entry, rank=2),
     Column("ACCOUNT", lambda posting: posting.account),
     Column("AMOUNT", lambda posting: values.money(posting.amount_micros, posting.currency)),
+    Column("CURRENCY", lambda posting: posting.currency, for_programs=True),
 )
 
 

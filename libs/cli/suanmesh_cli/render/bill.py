@@ -33,9 +33,13 @@ COLUMNS = (
     Column("WHEN", lambda charge: charge.create_time, rank=1),
     Column("METER", lambda charge: units.METERS.get(charge.meter, str(charge.meter))),
     Column("QUANTITY", quantity, rank=1),
+    Column("UNIT", lambda charge: units.METER_UNITS.get(charge.meter, ""), for_programs=True),
     Column("UNIT PRICE", price, rank=2),
+    Column("PRICE", lambda charge: values.money(charge.price.amount_micros), for_programs=True),
+    Column("PRICE PER", lambda charge: charge.price.per_quantity, for_programs=True),
     Column("AMOUNT", lambda charge: values.money(charge.amount_micros, charge.currency)),
     Column("WAIVED", lambda charge: values.money(charge.waived_micros, charge.currency)),
+    Column("CURRENCY", lambda charge: charge.currency, for_programs=True),
     Column("PAYEE", lambda charge: units.short(charge.payee), rank=2),
     Column("JOB", lambda charge: units.short(charge.job)),
     Column("SITE", site, rank=2),
@@ -48,6 +52,7 @@ ACCOUNT_COLUMNS = (
     Column("KIND", lambda account: Account.Kind.Name(account.kind).removeprefix("KIND_"), rank=1),
     Column("BALANCE", lambda account: values.money(account.balance_micros, account.currency)),
     Column("HELD", lambda account: values.money(account.held_micros)),
+    Column("CURRENCY", lambda account: account.currency, for_programs=True),
     Column("OPENED", lambda account: account.create_time, rank=3),
     Column("CLOSED", lambda account: account.close_time, rank=1),
 )
@@ -72,6 +77,7 @@ def footer_of(view: View, owed: Bill) -> list[Cell]:
     sums: dict[str, Cell] = {
         "METER": "total" if view.lang == "en" else "合计",
         "AMOUNT": values.money(owed.total_micros, owed.currency),
+        "CURRENCY": owed.currency,
         "WAIVED": values.money(_waived_micros(owed), owed.currency),
     }
     return [sums.get(column.title, "") for column in columns_of(owed)]

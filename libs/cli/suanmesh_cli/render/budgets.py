@@ -104,6 +104,7 @@ COLUMNS = (
     Column("MONTH LEFT", _micros("month_left_micros"), rank=3),
     Column("MONTH BUDGET", _micros("month_budget_micros"), rank=3),
     Column("A DAY", _micros("spent_a_day_micros"), rank=1),
+    Column("CURRENCY", lambda each: each["currency"], for_programs=True),
     Column("LASTS UNTIL", lambda each: values.stamp(each["lasts_until"])),
 )
 PARTY_COLUMNS = (
@@ -114,6 +115,7 @@ PARTY_COLUMNS = (
     Column("HELD", _micros("held_micros"), rank=2),
     Column("A DAY", _micros("spent_a_day_micros"), rank=2),
     Column("LASTS UNTIL", lambda each: values.stamp(each["lasts_until"])),
+    Column("CURRENCY", lambda each: each["currency"], for_programs=True),
     Column("RENEWS", lambda each: values.stamp(each["renew_time"]), rank=3),
     Column("ENFORCEMENT", lambda each: each["month_enforcement"], rank=3),
 )

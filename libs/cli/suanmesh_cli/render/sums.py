@@ -100,6 +100,7 @@ def columns_of(shown: Shown, lang: str) -> list[Column]:
         Column("CHARGES", lambda each: each["charges"], rank=2),
         Column("AMOUNT", lambda each: values.money(int(each["amount_micros"]), currency)),
         Column("WAIVED", lambda each: values.money(int(each["waived_micros"]), currency)),
+        Column("CURRENCY", lambda _: currency, for_programs=True),
         Column("FIRST", lambda each: values.stamp(each["first_time"]), rank=1),
         Column("LAST", lambda each: values.stamp(each["last_time"]), rank=1),
     ]
@@ -119,6 +120,7 @@ def footer_of(view: View, shown: Shown) -> list[Cell]:
         _title(shown): "total" if view.lang == "en" else "合计",
         "CHARGES": int(answer.charges),
         "AMOUNT": values.money(answer.total_micros, answer.currency),
+        "CURRENCY": answer.currency,
         "WAIVED": values.money(answer.waived_micros, answer.currency),
     }
     return [cells.get(column.title, "") for column in columns_of(shown, view.lang)]
