@@ -1,6 +1,6 @@
 """Jobs at a site that runs Kubernetes, while its API server and the agent are killed and pods are taken away.
 
-`make test` hurts it once; `make test-kubernetes` hurts it for long, and says what it found.
+`make test` hurts the engine alone; `make test-kubernetes` runs this, and says what it found.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from witnessed_jobs import TASK, Witness, billed_cpu_us, ended, judged, settled,
 from suanmesh_local import world
 from suanmesh_local.node import Node
 
-pytestmark = pytest.mark.mesh
+pytestmark = [pytest.mark.mesh, pytest.mark.kubernetes, pytest.mark.timeout(1800)]
 
 SITE = world.PLACES[0].site
 PATIENCE_S = 900
@@ -32,8 +32,6 @@ async def test_jobs_survive_kills_of_the_server_and_of_the_agent(tmp_path: Path)
     assert found["lost"] == found["run twice"] == found["billed otherwise"] == 0
 
 
-@pytest.mark.kubernetes
-@pytest.mark.timeout(1800)
 async def test_many_jobs_survive_many_kills(tmp_path: Path) -> None:
     """What survives one kill by luck does not survive ten."""
     found = await _play(tmp_path, jobs=40, rounds=5, seconds=6)
