@@ -23,6 +23,10 @@ SILENT_MS_MAX = 3_000
 """How long a ping may stay unanswered. It must hold for every ping: gRPC sends none for keep-alive while another of its
 own is unanswered, for which it would wait a minute, so a member that froze at that moment went unnoticed."""
 
+CONNECT_MS = 1_000
+"""How long a connection may take to be made, which is what gRPC means by the least time between two attempts; less than
+a busy machine takes for a handshake would never end."""
+
 _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
@@ -33,7 +37,7 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", CONNECT_MS),
     ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.enable_retries", 0),
 )

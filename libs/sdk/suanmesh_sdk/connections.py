@@ -13,10 +13,16 @@ from suanmesh_sdk.tls import Shown, Tls
 CONNECTIONS_MAX = 256
 """Of one mesh. Beyond it the one unused for longest is closed."""
 
+CONNECT_MS = 2_000
+"""How long a connection may take to be made, which is what gRPC means by the least time between two attempts.
+
+A handshake goes there or back five times, 1.5 s by a satellite. Where nothing answers the next instance waits for it.
+"""
+
 OPTIONS: tuple[tuple[str, int], ...] = (
     # A restarted service is found again within a second, not after gRPC's two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", CONNECT_MS),
     ("grpc.max_reconnect_backoff_ms", 1000),
     # A dead peer is noticed although nothing is sent, as long as a call is open.
     ("grpc.keepalive_time_ms", 20_000),
