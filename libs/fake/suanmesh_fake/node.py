@@ -18,7 +18,7 @@ from suanmesh_chassis.ca import server_name
 from suanmesh_chassis.identity import service_id, user_id
 from suanmesh_chassis.memory_network import Links, MemoryNetwork
 from suanmesh_fake.keyspace import ProcessKeys
-from suanmesh_fake.processes import NODE, Host, ServiceProcess, authority, issued
+from suanmesh_fake.processes import NODE, Host, ServiceProcess, authority
 from suanmesh_fake.sites import SiteProcess
 from suanmesh_gateway import main as gateway
 from suanmesh_gateway.settings import GatewaySettings
@@ -65,14 +65,14 @@ class InProcessNode:
         """
         self.folder = folder
         self.clock = clock
-        self.begin = clock.now()
+        self.authority = authority(clock.now())
         self.rng = seeded_rng(seed)
         self.network = MemoryNetwork(links)
         self.places = world.places(sites)
         self._own_clock = own_clock or (lambda: clock)
         self._keys, self._engine = keys, engine
         self._settings = settings or {}
-        authority(self.begin).save(folder / "ca")
+        self.authority.ca.save(folder / "ca")
         self.services = {area: self._service(area, area) for area in _BUILDS}
         self.services |= {f"{area}{SECOND}": self._service(area, f"{area}{SECOND}") for area in standbys}
         self.sites = {place.site: self._site(place, number, cores) for number, place in enumerate(self.places)}
@@ -80,7 +80,7 @@ class InProcessNode:
 
     def mesh(self, party: str, user: str) -> Mesh:
         """The mesh as a user calls it."""
-        shown = issued(self.begin, user_id(NODE, party, user))
+        shown = self.authority.issued(user_id(NODE, party, user))
         return self._mesh("users", Tls(ca=shown.ca, cert=shown.certificate, key=shown.key), GATEWAY)
 
     async def __aenter__(self) -> Self:
@@ -117,7 +117,7 @@ class InProcessNode:
         """Instances of one service share its folder, as they share a database."""
         build, settings = _BUILDS[area]
         host = Host(
-            self.begin, name, service_id(NODE, area), (server_name(NODE, area),), self.folder / area, self.network
+            self.authority, name, service_id(NODE, area), (server_name(NODE, area),), self.folder / area, self.network
         )
         listen = GATEWAY if area == "gateway" else "127.0.0.1:0"
 
@@ -128,7 +128,7 @@ class InProcessNode:
     def _site(self, place: world.Place, number: int, cores: int) -> SiteProcess:
         folder, clock = self.folder / place.site, self._own_clock()
         return SiteProcess(
-            place, number, cores, folder, self.network, clock, self.rng, begin=self.begin, engine=self._engine
+            place, number, cores, folder, self.network, clock, self.rng, authority=self.authority, engine=self._engine
         )
 
     def _mesh(self, host: str, tls: Tls, address: str) -> Mesh:
@@ -140,7 +140,7 @@ class InProcessNode:
     async def _join(self, operator: Mesh, place: world.Place) -> None:
         request = registry_pb.CreateJoinTokenRequest(party=f"parties/{place.provider}")
         token = await operator.registry.CreateJoinToken(request)
-        shown = bearer_tls(authority(self.begin).pem, token.certificate_der, token.key)
+        shown = bearer_tls(self.authority.ca.pem, token.certificate_der, token.key)
         await self.sites[place.site].join(self._mesh(place.site, shown, GATEWAY), token.token)
 
     async def _site_ready(self, operator: Mesh, site: str) -> None:

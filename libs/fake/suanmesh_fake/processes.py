@@ -35,16 +35,24 @@ SEED_BYTES = 16
 Live = Callable[[asyncio.Event], Awaitable[None]]
 
 
+class Authority:
+    """The authority of a node with all that it has issued."""
+
+    def __init__(self, begin: datetime) -> None:
+        self.ca = NodeCa.create(NODE, HandClock(begin))
+        self._issued: dict[tuple[str, tuple[str, ...]], Issued] = {}
+
+    def issued(self, identity: str, names: tuple[str, ...] = ()) -> Issued:
+        """Keys and certificate of an identity: always the same."""
+        if (identity, names) not in self._issued:
+            self._issued[identity, names] = self.ca.issue(identity, names)
+        return self._issued[identity, names]
+
+
 @lru_cache(maxsize=4)
-def authority(begin: datetime) -> NodeCa:
-    """The authority of every node that begins then: its keys decide nothing, and making them takes time."""
-    return NodeCa.create(NODE, HandClock(begin))
-
-
-@lru_cache(maxsize=256)
-def issued(begin: datetime, identity: str, names: tuple[str, ...] = ()) -> Issued:
-    """Keys and certificate of an identity."""
-    return authority(begin).issue(identity, names)
+def authority(begin: datetime) -> Authority:
+    """That of every node that begins then: its keys decide nothing, and making them takes time."""
+    return Authority(begin)
 
 
 class Supervised:
@@ -108,9 +116,15 @@ class Host:
     """What a process has of the world: certificates, chance, network, folder. Each start is a new process."""
 
     def __init__(
-        self, begin: datetime, name: str, identity: str, names: tuple[str, ...], folder: Path, network: MemoryNetwork
+        self,
+        authority: Authority,
+        name: str,
+        identity: str,
+        names: tuple[str, ...],
+        folder: Path,
+        network: MemoryNetwork,
     ) -> None:
-        self.begin = begin
+        self.authority = authority
         self.name = name
         self.identity = identity
         self.names = names
@@ -119,7 +133,7 @@ class Host:
 
     def process(self, area: str, clock: Clock, rng: Rng, **common: Any) -> Process:
         """A process that begins now."""
-        shown = issued(self.begin, self.identity, self.names)
+        shown = self.authority.issued(self.identity, self.names)
         return Process(
             area=area,
             identity=self.identity,

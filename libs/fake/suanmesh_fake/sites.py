@@ -6,7 +6,6 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from datetime import datetime
 from pathlib import Path
 
 from suanmesh_agent import enrolment
@@ -20,7 +19,7 @@ from suanmesh_chassis.memory_network import MemoryNetwork
 from suanmesh_chassis.network import ProcessTls
 from suanmesh_chassis.process import Process
 from suanmesh_chassis.signing import load_signer
-from suanmesh_fake.processes import NODE, Host, Supervised
+from suanmesh_fake.processes import NODE, Authority, Host, Supervised
 from suanmesh_kernel.clock import Clock, Rng, seeded_rng
 from suanmesh_kernel.quantities import Capacity
 from suanmesh_local import world
@@ -36,11 +35,11 @@ class SiteProcess:
 
     def __init__(
         self, place: world.Place, number: int, cores: int, folder: Path, network: MemoryNetwork, clock: Clock, rng: Rng,
-        *, begin: datetime, engine: Callable[[str, Clock, Callable[[], float]], MemoryEngine],
+        *, authority: Authority, engine: Callable[[str, Clock, Callable[[], float]], MemoryEngine],
     ) -> None:  # fmt: skip
         """`engine` makes its engine of its site, its clock, and until when it may run tasks."""
         identity, names = agent_id(NODE, place.site), (agent_server_name(NODE, place.site),)
-        self.host = Host(begin, place.site, identity, names, folder, network)
+        self.host = Host(authority, place.site, identity, names, folder, network)
         self.supervised = Supervised(place.site)
         self.engine = engine(place.site, clock, self._permitted_until)
         self._place = place

@@ -235,5 +235,5 @@ async def test_its_log_is_read_beside_those_of_tasks(world: FakeSite) -> None:
         await world.scheduler.reported(NAME, State.STATE_DELIVERING)
         logs = Logs(world.engine, ByteBudget(total_bytes=2**20, share_bytes=2**20))
         last = LogView(1, 0, False)
-        pieces = [piece async for piece in logs.read(setup_key("p1"), 0, follow=True, view=last)]
+        pieces = [piece async for piece, _ in logs.read(setup_key("p1"), 0, follow=True, view=last)]
     assert b"".join(pieces) == b"setup\n"

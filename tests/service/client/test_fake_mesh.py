@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import client_contract
 import pytest
@@ -11,6 +12,7 @@ from client_contract import *  # noqa: F403 - the suite itself
 
 from suanmesh_client import Client, Job
 from suanmesh_fake import FakeMesh, Script
+from suanmesh_fake.processes import authority
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -52,3 +54,11 @@ async def test_a_service_that_is_started_anew_is_waited_for() -> None:
         fake.node.services["scheduler"].start()
         assert (await job.wait(60)).succeeded
         assert fake.node.faults == []
+
+
+def test_what_is_issued_is_trusted_however_many_nodes_came_between() -> None:
+    """A suite makes nodes of many begins: one that trusts another authority than the one it has lets nobody in."""
+    begins = [datetime(2026, 1, day, tzinfo=UTC) for day in range(1, 7)]
+    for begin in [*begins, *begins]:
+        made = authority(begin)
+        assert made.issued("spiffe://node/party/a/user/b").ca == made.ca.pem
