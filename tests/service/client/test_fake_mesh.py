@@ -56,7 +56,7 @@ async def test_a_service_that_is_started_anew_is_waited_for() -> None:
         assert fake.node.faults == []
 
 
-def test_what_is_issued_is_trusted_however_many_nodes_came_between() -> None:
+async def test_what_is_issued_is_trusted_however_many_nodes_came_between() -> None:
     """A suite makes nodes of many begins: one that trusts another authority than the one it has lets nobody in."""
     begins = [datetime(2026, 1, day, tzinfo=UTC) for day in range(1, 7)]
     for begin in [*begins, *begins]:
