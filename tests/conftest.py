@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from suanmesh_agent.trees import remove_tree
+from suanmesh_local import ports
 from suanmesh_store import databases, sqlite_files
 from suanmesh_store.sqlite_files import HARD
 
@@ -27,6 +28,12 @@ sqlite_files.HARD = databases.HARD = tuple(each.replace("synchronous=FULL", "syn
 # A shell that starts this in the background lets it ignore Ctrl-C, and with it every command that a test interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Ports are free when a node is given them, and taken when it starts: those who run beside each other choose apart.
+if worker := os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw"):
+    _first, _last = ports.served_ports()
+    _each = (_last - _first + 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ[ports.RANGE] = f"{_first + int(worker) * _each}-{_first + (int(worker) + 1) * _each - 1}"
 
 _UMASK = os.umask(0o022)
 os.umask(_UMASK)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,8 @@ from suanmesh_kernel.clock import system_rng
 from suanmesh_kernel.private import write_private
 
 KERNELS_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+RANGE = "SUANMESH_PORTS"
+"""Environment variable `FIRST-LAST`: the ports to choose from, for several who start nodes on one machine at once."""
 FIRST_PORT, LAST_PORT = 10_000, 65_535
 """Below lie the ports of well-known servers."""
 TRIES_MAX = 100_000
@@ -24,10 +27,10 @@ def free_ports(count: int) -> list[int]:
     """So many different ports that nobody listens on now.
 
     None is of those that the kernel gives to outgoing connections: any program's connection could be on a server's
-    port when the server starts again.
+    port when the server starts again. Raises OSError where there are not so many.
     """
     found: list[int] = []
-    first, last = _served_ports()
+    first, last = served_ports()
     for _ in range(TRIES_MAX):
         if len(found) == count:
             return found
@@ -37,8 +40,11 @@ def free_ports(count: int) -> list[int]:
     raise OSError(f"no {count} free ports found within {first} to {last}")
 
 
-def _served_ports() -> tuple[int, int]:
-    """The first and the last port that a server may have: the larger part beside the kernel's range."""
+def served_ports() -> tuple[int, int]:
+    """The first and the last port that a server may have: as told, else the larger part beside the kernel's range."""
+    if told := os.environ.get(RANGE):
+        first, last = map(int, told.split("-"))
+        return first, last
     try:
         low, high = map(int, KERNELS_RANGE.read_text().split())
     except (OSError, ValueError):

@@ -10,7 +10,7 @@ import pytest
 
 from suanmesh_local.control_plane import ControlPlane, NotReady
 from suanmesh_local.facts import checked_facts
-from suanmesh_local.ports import KERNELS_RANGE, free_ports
+from suanmesh_local.ports import KERNELS_RANGE, RANGE, free_ports
 
 
 def test_no_outgoing_connection_can_take_a_servers_port() -> None:
@@ -43,3 +43,11 @@ async def test_a_node_does_not_start_beside_an_etcd_of_somebody_else(tmp_path: P
             await node.start_etcd()
         assert not any(member.pid for member in node.etcd)
     await node.stop()
+
+
+def test_who_starts_nodes_beside_others_chooses_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A port is free when it is given, and taken when the process starts, seconds later."""
+    monkeypatch.setenv(RANGE, "20000-20099")
+    assert all(20_000 <= port <= 20_099 for port in free_ports(20))
+    with pytest.raises(OSError, match="20000 to 20099"):
+        free_ports(101)

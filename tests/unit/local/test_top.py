@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
-from suanmesh_local.scrapes import Scrape, Target, parsed
+from suanmesh_cli.main import status_of
+from suanmesh_local.ports import free_ports
+from suanmesh_local.scrapes import FOLDER, Scrape, Target, parsed
 from suanmesh_local.top import seen
 
 CALLS = "rpc_server_call_duration_seconds_count"
@@ -91,3 +96,15 @@ def test_a_script_is_told_by_the_status_that_something_is_wrong(texts: tuple[str
 
     assert seen(now, now, 1.0).is_well == well
     assert not seen(now, [*now, Scrape(Target("x:1", "transport", "transport", "n"))], 1.0).is_well
+
+
+def test_a_node_of_which_no_process_answers_is_told_by_the_status(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A script that looks every minute would take a node that is away for one that is well."""
+    (tmp_path / FOLDER).mkdir()
+    asked = {"targets": [f"127.0.0.1:{free_ports(1)[0]}"], "labels": {"area": "registry", "node": "pilot"}}
+    (tmp_path / FOLDER / "targets.json").write_text(json.dumps([asked]))
+
+    assert status_of(["top", str(tmp_path), "--once"], {}) == 1
+    assert "no answer" in capsys.readouterr().out

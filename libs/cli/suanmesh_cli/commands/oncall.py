@@ -87,7 +87,7 @@ class Looks:
         found = looking.seen(before, now, now_s - then_s, elsewhere)
         data = found.data()
         output.show_one(self._session.view, data, lambda: rendering.top(self._session.view, found))
-        return None
+        return 0 if found.is_well else 1
 
     async def _look(self) -> tuple[float, Any]:
         from suanmesh_local import scrapes
