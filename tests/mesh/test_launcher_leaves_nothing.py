@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -250,9 +251,15 @@ def _refused(*arguments: str, **how: Any) -> subprocess.CompletedProcess[str]:
 
 def _nothing_left(dev: Dev, folder: Path) -> None:
     assert [" ".join(process.cmdline()) for process in _left(folder)] == []
+    until = time.monotonic() + STOP_S_MAX
     for name, port in json.loads((dev.folder / "ports.json").read_text()).items():
-        with socket.socket() as probe:
-            assert probe.connect_ex(("127.0.0.1", port)) != 0, name
+        while _listens(port):  # a process that is killed lets go of it once the last of its threads has ended
+            assert time.monotonic() < until, name
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _left(folder: Path) -> list[psutil.Process]:

@@ -73,3 +73,10 @@ def test_a_repeated_report_says_nothing_new() -> None:
     assert reached(PlacementState.RUNNING, PlacementState.RUNNING)
     assert not reached(PlacementState.ACCEPTED, PlacementState.RUNNING)
     assert not reached(PlacementState.RUNNING, PlacementState.FAILED)
+
+
+@pytest.mark.parametrize("state", [PlacementState.COMMITTED, PlacementState.ACCEPTED, PlacementState.STAGING])
+@pytest.mark.parametrize("to", [PlacementState.RUNNING, PlacementState.DELIVERING])
+def test_a_site_is_ahead_of_a_store_that_was_brought_back(state: PlacementState, to: PlacementState) -> None:
+    """It said the steps between before the node was lost, and says them once: refused, the job would hang for ever."""
+    assert placement_moved(state, to, "placements/a") is to

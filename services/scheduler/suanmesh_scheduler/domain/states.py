@@ -61,15 +61,16 @@ From PENDING it delivers where a lost site comes back with what it had run, and 
 
 _PLACEMENT_ENDS = frozenset({P.FAILED, P.CANCELLED, P.PREEMPTED, P.LOST})
 PLACEMENT_TRANSITIONS: dict[PlacementState, frozenset[PlacementState]] = {
-    P.COMMITTED: _PLACEMENT_ENDS | {P.ACCEPTED, P.REFUSED, P.EXPIRED},
-    P.ACCEPTED: _PLACEMENT_ENDS | {P.STAGING, P.RUNNING, P.REFUSED},
-    P.STAGING: _PLACEMENT_ENDS | {P.RUNNING, P.REFUSED},
+    P.COMMITTED: _PLACEMENT_ENDS | {P.ACCEPTED, P.RUNNING, P.DELIVERING, P.REFUSED, P.EXPIRED},
+    P.ACCEPTED: _PLACEMENT_ENDS | {P.STAGING, P.RUNNING, P.DELIVERING, P.REFUSED},
+    P.STAGING: _PLACEMENT_ENDS | {P.RUNNING, P.DELIVERING, P.REFUSED},
     P.RUNNING: _PLACEMENT_ENDS | {P.DELIVERING},
     P.DELIVERING: _PLACEMENT_ENDS | {P.DONE},
     P.LOST: frozenset({P.DELIVERING, P.FAILED}),
 } | {end: frozenset() for end in (P.DONE, P.FAILED, P.REFUSED, P.CANCELLED, P.PREEMPTED, P.EXPIRED)}
-"""A placement goes forward step by step; every state but an end may end early. LOST is an end that is taken back where
-the site comes back with what its tasks came to, and nobody has taken its place."""
+"""A placement goes forward; every state but an end may end early. What its site says may skip steps: those between were
+told before a store of an earlier moment was brought back. LOST is an end that is taken back where the site comes back
+with what its tasks came to, and nobody has taken its place."""
 
 PLACEMENT_ENDS = frozenset(state for state, then in PLACEMENT_TRANSITIONS.items() if not then) | {P.LOST}
 JOB_ENDS = frozenset(state for state, then in JOB_TRANSITIONS.items() if not then)
