@@ -41,3 +41,21 @@ def test_a_change_that_breaks_callers_is_told_by_field(tree: Path) -> None:
     assert "queue" in broken.stdout + broken.stderr
     (tree / JOB).write_text(text.replace("string queue = 30", "string further = 1000;\n  string queue = 30"))
     assert check(tree).returncode == 0
+
+
+def test_code_is_generated_beside_what_runs(tree: Path) -> None:
+    """A node that starts meanwhile would import half of the contracts."""
+    wire = tree / "libs" / "wire" / "suanmesh"
+    shutil.copytree(ROOT / "libs" / "wire" / "suanmesh", wire, ignore=shutil.ignore_patterns("__pycache__"))
+    made = {path: path.read_bytes() for path in wire.rglob("*") if path.is_file()}
+    kept, other, lost = sorted(made)[:3]
+    nobodys, inode = wire / "gone" / "v1" / "gone_pb2.py", kept.stat().st_ino
+    other.write_text("of an older contract")
+    lost.unlink()
+    nobodys.parent.mkdir(parents=True)
+    nobodys.touch()
+
+    subprocess.run([sys.executable, "protos/generate.py"], cwd=tree, check=True, timeout=120)
+
+    assert {path: path.read_bytes() for path in wire.rglob("*") if path.is_file()} == made
+    assert kept.stat().st_ino == inode
