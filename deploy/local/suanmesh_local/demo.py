@@ -14,6 +14,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from suanmesh_kernel.refusals import Refusal
 from suanmesh_local.control_plane import NotReady
 from suanmesh_local.digits import DigitsMissing, export
 from suanmesh_local.format import LOCK, OtherFormat
@@ -31,7 +32,7 @@ def main() -> int:
     """Run the demo in `build/demo`; answers the exit status."""
     try:
         return asyncio.run(_demo(ROOT / "build" / "demo"))
-    except (NotReady, OtherFormat, Taken, ToolMissing, DigitsMissing, CommandFailed) as error:
+    except (NotReady, OtherFormat, Refusal, Taken, ToolMissing, DigitsMissing, CommandFailed) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 from collections.abc import Sequence
 from pathlib import Path
 
 from suanmesh_kernel.clock import system_rng
 from suanmesh_kernel.private import write_private
+from suanmesh_kernel.refusals import invalid_field
 
 KERNELS_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 RANGE = "SUANMESH_PORTS"
@@ -41,10 +43,12 @@ def free_ports(count: int) -> list[int]:
 
 
 def served_ports() -> tuple[int, int]:
-    """The first and the last port that a server may have: as told, else the larger part beside the kernel's range."""
+    """The first and the last port that a server may have: as told, else the larger part beside the kernel's range.
+
+    Raises InvalidArgument (`FIELD_INVALID`) where what is told is no range of ports.
+    """
     if told := os.environ.get(RANGE):
-        first, last = map(int, told.split("-"))
-        return first, last
+        return _range(told)
     try:
         low, high = map(int, KERNELS_RANGE.read_text().split())
     except (OSError, ValueError):
@@ -104,3 +108,11 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
         except OSError:
             return False
     return True
+
+
+def _range(told: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([0-9]{1,5})-([0-9]{1,5})", told)
+    first, last = map(int, match.groups()) if match else (0, 0)
+    if not 0 < first <= last <= LAST_PORT:
+        raise invalid_field(RANGE, f"{told[:40]!r} is not FIRST-LAST, two ports of 1 to {LAST_PORT}")
+    return first, last

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_local.control_plane import ControlPlane, NotReady
 from suanmesh_local.facts import checked_facts
 from suanmesh_local.ports import KERNELS_RANGE, RANGE, free_ports
@@ -51,3 +52,11 @@ def test_who_starts_nodes_beside_others_chooses_apart(monkeypatch: pytest.Monkey
     assert all(20_000 <= port <= 20_099 for port in free_ports(20))
     with pytest.raises(OSError, match="20000 to 20099"):
         free_ports(101)
+
+
+@pytest.mark.parametrize("told", ["20000", "a-b", "20000-", "30000-20000", "0-20000", "20000-65536", "20000-20099\n"])
+def test_what_is_no_range_of_ports_is_told(monkeypatch: pytest.MonkeyPatch, told: str) -> None:
+    """Whoever sets it once, for all that starts nodes, would read of an integer that something could not make."""
+    monkeypatch.setenv(RANGE, told)
+    with pytest.raises(InvalidArgument, match=f"{RANGE}: .* is not FIRST-LAST"):
+        free_ports(1)
