@@ -14,12 +14,14 @@ from suanmesh_gateway.domain.client_hello import HELLO_BYTES_MAX, NotClientHello
 NAMES = st.from_regex(r"agent\.[a-z][a-z0-9-]{0,40}[a-z0-9]\.demo\.suanmesh", fullmatch=True)
 
 
+CLIENT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+CLIENT.check_hostname = False
+
+
 def hello(name: str | None) -> bytes:
     """What the client of the ssl module begins with."""
     sent = ssl.MemoryBIO()
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    client = context.wrap_bio(ssl.MemoryBIO(), sent, server_hostname=name)
+    client = CLIENT.wrap_bio(ssl.MemoryBIO(), sent, server_hostname=name)
     with pytest.raises(ssl.SSLWantReadError):
         client.do_handshake()
     return sent.read()

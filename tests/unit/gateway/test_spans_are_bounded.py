@@ -36,7 +36,7 @@ def test_a_parent_that_is_no_span_id_is_none() -> None:
 def test_a_span_takes_no_more_than_its_room() -> None:
     """Sixty-four attributes of the longest would make five hundred thousand spans a full disk."""
     large = a_span(name="n" * MIB)
-    for number in range(200):
+    for number in range(wire.ATTRIBUTES_MAX + 6):
         attribute = large.attributes.add(key=f"{number}" * 200)
         if number % 2:
             attribute.value.string_value = "算" * MIB
