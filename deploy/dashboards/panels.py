@@ -218,9 +218,9 @@ NETWORK = Board(
 
 TRANSFERS = Board(
     "suanmesh-transfers",
-    Text("Transfers", "传输"),
+    Text("Transfers", "搬运"),
     (
-        Panel(Text("Transfers by state", "传输，按状态"), f"sum by (state) ({names.TRANSFERS}{{{NODE}}})", "{{state}}"),
+        Panel(Text("Transfers by state", "搬运，按状态"), f"sum by (state) ({names.TRANSFERS}{{{NODE}}})", "{{state}}"),
         Panel(Text("Bytes a second", "每秒字节"), _rate(names.TRANSFERRED, "node"), "{{node}}", "Bps"),
         Panel(
             Text("Bytes brought, a day", "每日送达字节"),

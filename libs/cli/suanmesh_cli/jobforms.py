@@ -62,13 +62,13 @@ SHORT_TEXTS: Mapping[str, Text] = {
     ),
     "runtime": Text("Interpreter the site must have.", "站点须具备的解释器。"),
     "architecture": Text("Instruction set; empty for any.", "指令集；空为任意。"),
-    "env": Text("Variables each task finds; no place for secrets.", "每个任务可见的环境变量；不要放置秘密。"),
+    "env": Text("Variables each task finds; no place for secrets.", "每个任务可见的环境变量；不要放入机密。"),
     "secrets": Text(
         "Secrets by name, from a variable or a file of whoever submits: `{TOKEN: {env: HF_TOKEN}, "
         "key: {file: ~/.key}}`. Each task finds a file in `$SUANMESH_SECRETS`; what comes from a variable is one "
         "again, of the secret's name or what `variable` says.",
-        "秘密，按名称，取自提交者的环境变量或文件：`{TOKEN: {env: HF_TOKEN}, key: {file: ~/.key}}`。"
-        "每个任务在 `$SUANMESH_SECRETS` 中得到一个文件；取自变量的同时也是变量，名为秘密之名或 `variable` 所指。",
+        "机密，按名称，取自提交者的环境变量或文件：`{TOKEN: {env: HF_TOKEN}, key: {file: ~/.key}}`。"
+        "每个任务在 `$SUANMESH_SECRETS` 中得到一个文件；取自变量的同时也是变量，名为机密之名或 `variable` 所指。",
     ),
     "cpu": Text("Cores of one task, such as `1.5` or `500m`.", "每个任务的核数，如 `1.5` 或 `500m`。"),
     "memory": Text("Memory of one task, such as `2Gi`.", "每个任务的内存，如 `2Gi`。"),

@@ -41,15 +41,15 @@ class Source:
             value = os.environb[self.where.encode()] if self.kind == "env" else _read(Path(self.where))
         except KeyError:
             said = Text(
-                f"secret {name}: the variable {self.where} is not set here", f"秘密 {name}：此处没有变量 {self.where}"
+                f"secret {name}: the variable {self.where} is not set here", f"机密 {name}：此处没有变量 {self.where}"
             )
             raise _invalid(name, said) from None
         except (OSError, ValueError) as fault:
             why = getattr(fault, "strerror", None) or str(fault)
-            said = Text(f"secret {name}: {self.where}: {why}", f"秘密 {name}：无法读取 {self.where}：{why}")
+            said = Text(f"secret {name}: {self.where}: {why}", f"机密 {name}：无法读取 {self.where}：{why}")
             raise _invalid(name, said) from None
         if not value:
-            said = Text(f"secret {name}: {self.where} is empty", f"秘密 {name}：{self.where} 为空")
+            said = Text(f"secret {name}: {self.where} is empty", f"机密 {name}：{self.where} 为空")
             raise _invalid(name, said)
         return value
 

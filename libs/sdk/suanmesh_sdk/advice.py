@@ -189,7 +189,7 @@ STATE_REASONS: Final[dict[str, Text]] = {
         "站点自己的调度系统终止了任务 {task}：并非作业或算网所为。",
     ),
     "SECRETS_UNKEPT": Text(
-        "The site cannot keep the job's secrets from others who use it.", "站点无法使其他使用者看不到作业的密钥。"
+        "The site cannot keep the job's secrets from others who use it.", "站点无法使其他使用者看不到作业的机密。"
     ),
     "SITE_LOST": Text(
         "{site} is not heard of any more, and runs nothing; what it had run to its end is taken if it comes back.",

@@ -199,7 +199,7 @@ OBSTACLES: Final[dict[str, ObstacleText]] = {
     "PARTY_BUDGET": ObstacleText(
         Text(
             "What the party may spend in this calendar month over all its accounts does not cover the cost.",
-            "参与方全部账户本自然月合计可花费的金额不足以支付费用。",
+            "主体全部账户本自然月合计可花费的金额不足以支付费用。",
         ),
         Text(
             "Wait for the next month, or raise the budget: `suan budget set --party`.",

@@ -172,7 +172,7 @@ async def login(session: Session, invite: str, name: str, account: str) -> None:
     configfile.add(path, name, values)
     joined = Text(
         f"you are {answer.user} of {answer.party} at node {read.node}; context {name!r} is in {path}",
-        f"您是节点 {read.node} 上 {answer.party} 的 {answer.user}；上下文 {name!r} 已写入 {path}",
+        f"你是节点 {read.node} 上 {answer.party} 的 {answer.user}；上下文 {name!r} 已写入 {path}",
     )
     output.note(joined.of(session.lang))
 

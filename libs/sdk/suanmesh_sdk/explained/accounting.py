@@ -72,13 +72,12 @@ EXPLAINED: Final[dict[str, Explanation]] = {
         Text(
             "What was charged to all accounts of the party in the currency in this calendar month (UTC) and what they "
             "hold leave too little of the party's hard budget; `missing_micros` says by how much.",
-            "该参与方此币种全部账户本自然月（UTC）已收取的费用与预留之后，其硬性预算所剩不足；"
-            "`missing_micros` 为差额。",
+            "该主体此币种全部账户本自然月（UTC）已收取的费用与预留之后，其硬性预算所剩不足；`missing_micros` 为差额。",
         ),
         Text(
             "Wait for `renew_time`, when another month begins, or raise the budget: `suan budget set --party`. Another "
             "account of the party does not help. Jobs that wait are placed then by themselves.",
-            "等到 `renew_time` 进入下一月，或用 `suan budget set --party` 提高预算；换用该参与方的另一账户无济于事。"
+            "等到 `renew_time` 进入下一月，或用 `suan budget set --party` 提高预算；换用该主体的另一账户无济于事。"
             "等待中的作业届时会自行落位。",
         ),
         ("suan budget list --party", "suan budget set --party"),

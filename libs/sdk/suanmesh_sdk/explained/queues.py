@@ -74,11 +74,11 @@ EXPLAINED: Final[dict[str, Explanation]] = {
         "operator",
         Text(
             "The job brings secrets, and the site's engine has no place for them that only the task can read.",
-            "作业带有密钥，而站点的引擎没有只有该任务可读的存放处。",
+            "作业带有机密，而站点的引擎没有只有该任务可读的存放处。",
         ),
         Text(
             "Nothing: it is placed elsewhere. Such sites take jobs without secrets only.",
-            "无需处理：作业会改派他处。此类站点只接收不带密钥的作业。",
+            "无需处理：作业会改派他处。此类站点只接收不带机密的作业。",
         ),
         ("suan job explain",),
     ),

@@ -101,7 +101,7 @@ EXPLAINED: Final[dict[str, Explanation]] = {
         Text(
             "Start the agent on its own folder; where `signing.key` was replaced by hand, put the old one back and "
             "let the agent rotate it.",
-            "在代理自己的文件夹上启动；若 `signing.key` 曾被手工替换，放回旧文件，由代理自行轮换。",
+            "在代理自己的文件夹上启动；若 `signing.key` 曾被手工替换，放回旧文件，由代理自行更换。",
         ),
     ),
     "NOT_OWNER": Explanation(
@@ -225,7 +225,7 @@ EXPLAINED: Final[dict[str, Explanation]] = {
         ),
         Text(
             "Do not rotate more often; wait until the oldest is let go.",
-            "不要过于频繁地轮换；等待最旧的密钥被清除。",
+            "不要过于频繁地更换；等待最旧的密钥被清除。",
         ),
     ),
     "NODES_TOO_MANY": Explanation(

@@ -290,7 +290,7 @@ EXPLAINED: Final[dict[str, Explanation]] = {
         Text(
             "The job names secrets whose values did not come with it, as after `suan job rerun`, or its placement is "
             "over and they are no longer kept; `names` lists them.",
-            "作业所指秘密的值没有随之送来（如 `suan job rerun` 之后），或其落位已结束、不再保留；`names` 列出它们。",
+            "作业所指机密的值没有随之送来（如 `suan job rerun` 之后），或其落位已结束、不再保留；`names` 列出它们。",
         ),
         Text(
             "Give them again: `--secret NAME=env:VARIABLE` or `--secret NAME=file:PATH`.",
@@ -303,7 +303,7 @@ EXPLAINED: Final[dict[str, Explanation]] = {
         Text(
             "The value of the secret `name` was sealed for a job of another name or a key that is no longer kept, or "
             "was changed on the way.",
-            "秘密 `name` 的值是为另一名称的作业封装的，所用密钥已不再保留，或在途中被改动。",
+            "机密 `name` 的值是为另一名称的作业封装的，所用密钥已不再保留，或在途中被改动。",
         ),
         Text(
             "Submit the job anew from its file, so that the value is sealed for it; a program that seals by itself "
