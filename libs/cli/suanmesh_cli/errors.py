@@ -31,10 +31,10 @@ def exit_status(refusal: Refusal) -> int:
 
 
 def described(refusal: Refusal, lang: str, *, close: Sequence[str] = ()) -> str:
-    """Code, reason and text; the facts; names that may have been meant; what to do; where to read on."""
+    """Code, reason and text; the facts, which come in no order; names that may have been meant; what to do; where to read on."""
     chinese = lang == "zh"
     lines = [safe(f"{ERROR.of(lang)}: {refusal.code} {refusal.reason}: {_text(refusal, lang)}")]
-    lines += [safe(f"  {key} = {value}") for key, value in refusal.facts.items() if value]
+    lines += [safe(f"  {key} = {value}") for key, value in sorted(refusal.facts.items()) if value]
     if close:
         lines.append(safe(f"  {'是否指' if chinese else 'did you mean'}: {', '.join(close)}"))
     fix = _fix(refusal)

@@ -24,7 +24,9 @@ BELOW: Final = "    "
 _WIDE = (
     "\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60\uffe0-\uffe6\U00020000-\U0003fffd"
 )
-_WORD = re.compile(rf"\s+|[{_WIDE}][，。；：、）”！？]*|[^\s{_WIDE}]+")
+_COMMAND = rf"[^\s`{_WIDE}]*`[^`]+`[^\s`{_WIDE}]*"
+"""A command within a sentence: it is copied as a whole."""
+_WORD = re.compile(rf"\s+|{_COMMAND}|[{_WIDE}][，。；：、）”！？]*|[^\s{_WIDE}]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,16 @@ def folded(text: str, width: int) -> list[str]:
         if line or not word.isspace():
             line, used = line + word, used + size
     return [*made, line.rstrip()] if line.strip() or not made else made
+
+
+def hanging(text: str, width: int) -> list[str]:
+    """Lines folded to at most `width` cells; what a line goes on with stands further in than it began."""
+    made = []
+    for line in text.split("\n"):
+        begin = line[: len(line) - len(line.lstrip(" "))]
+        first, *more = folded(line, width - len(begin) - len(BELOW)) if cell_len(line) > width else [line]
+        made += [begin + first.lstrip(" "), *(begin + BELOW + each for each in more)]
+    return made
 
 
 def facts(pairs: Iterable[tuple[str, str]], width: int | None, bold: Callable[[str], str] = str) -> list[str]:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 import click
 from click.shell_completion import shell_complete
 
-from suanmesh_cli import errors, usage
+from suanmesh_cli import errors, output, usage
 from suanmesh_cli.lazy import LazyGroup
 from suanmesh_cli.names import ContextName
 from suanmesh_cli.terminal import has_chinese, lend_stand_ins
@@ -112,7 +112,7 @@ def status_of(arguments: list[str], environment: dict[str, str]) -> int:
     except OSError as fault:
         _give_up_output()
         with suppress(OSError):
-            click.echo(errors.failed(fault, lang), err=True)
+            output.warn(errors.failed(fault, lang))
         return 1
     return status
 

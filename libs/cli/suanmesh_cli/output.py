@@ -270,8 +270,13 @@ def note(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """Print lines that have been made safe on standard error."""
-    click.echo(terminal.shown_in(sys.stderr.encoding or "utf-8", text), err=True)
+    """Print lines that have been made safe on standard error, folded where that is a terminal."""
+    shown, width = terminal.shown_in(sys.stderr.encoding or "utf-8", text), terminal.width_of(sys.stderr)
+    if width is not None:
+        from suanmesh_cli import layout
+
+        shown = "\n".join(layout.hanging(shown, width))
+    click.echo(shown, err=True)
 
 
 def note_more(view: View, shown: int) -> None:

@@ -18,6 +18,8 @@ _STAND_INS: Final = str.maketrans({
     "—": "-", "‘": "'", "’": "'",
 })  # fmt: skip
 _DIGITS_MAX: Final = 9
+WIDTH: Final = 80
+"""Cells of a line of a terminal that does not say."""
 _ESCAPES: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _COLOURS: Final = re.compile(r"\x1b\[[0-9;:]*m")
 _COLOUR_BEGUN: Final = re.compile(r"\x1b(\[[0-9;:]{0,40})?\Z")
@@ -31,6 +33,8 @@ class Terminal:
     """Cells of a line; None where it is no terminal and lines are as long as they are."""
     encoding: str = "utf-8"
     colour: bool = False
+    moves: bool = False
+    """Whether what stands there can be written over."""
 
     @property
     def unicode(self) -> bool:
@@ -48,9 +52,17 @@ def found(stream: TextIO, environment: dict[str, str]) -> Terminal:
     if not stream.isatty():
         return Terminal(encoding=encoding)
     told = environment.get("COLUMNS", "")[:_DIGITS_MAX]
-    width = int(told) if told.isdecimal() and int(told) else os.get_terminal_size(stream.fileno()).columns
-    colour = not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
-    return Terminal(width or 80, encoding, colour)
+    width = int(told) if told.isdecimal() and int(told) else width_of(stream)
+    moves = environment.get("TERM") != "dumb"
+    return Terminal(width, encoding, moves and not environment.get("NO_COLOR"), moves)
+
+
+def width_of(stream: TextIO) -> int | None:
+    """Cells of a line of the terminal that `stream` leads to; None where it leads to none."""
+    try:
+        return (os.get_terminal_size(stream.fileno()).columns or WIDTH) if stream.isatty() else None
+    except OSError:
+        return WIDTH
 
 
 def shown_in(encoding: str, text: str) -> str:

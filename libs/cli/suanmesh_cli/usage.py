@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from suanmesh_cli.errors import ERROR
+from suanmesh_cli.terminal import safe
 from suanmesh_kernel.extras import lacking
 from suanmesh_kernel.texts import Text
 
@@ -131,18 +132,18 @@ def text_of(wrong: click.UsageError) -> Text:
 
 def show(wrong: click.ClickException, lang: str) -> None:
     """Say on standard error what is wrong, and where the help is."""
-    if lang != "zh" or isinstance(wrong, click.exceptions.NoArgsIsHelpError):
+    from suanmesh_cli import output
+
+    if isinstance(wrong, click.exceptions.NoArgsIsHelpError):
         wrong.show()
         return
-    lines = []
     ctx = wrong.ctx if isinstance(wrong, click.UsageError) else None
     if ctx is not None:
-        lines += [
-            ctx.get_usage().replace("Usage:", "用法:", 1),
-            f"帮助: {ctx.command_path} {ctx.help_option_names[-1]}",
-            "",
-        ]
-    click.echo("\n".join([*lines, f"{ERROR.zh}: {_chinese(wrong)}"]), err=True)
+        usage, asking = ctx.get_usage(), f"{ctx.command_path} {ctx.help_option_names[-1]}"
+        help_ = Text(f"{usage}\nTry '{asking}' for help.\n", f"{usage.replace('Usage:', '用法:', 1)}\n帮助: {asking}\n")
+        output.warn(help_.of(lang))
+    said = Text(f"Error: {wrong.format_message()}", f"{ERROR.zh}: {_chinese(wrong)}").of(lang)
+    output.warn("\n".join(safe(line) for line in said.expandtabs(4).split("\n")))
 
 
 def _chinese(wrong: click.ClickException) -> str:

@@ -41,6 +41,6 @@ async def watched(session: Session, show: Callable[[], Awaitable[int | None]]) -
 
 
 def _print(session: Session, text: str) -> None:
-    if session.view.terminal.width is not None:
+    if session.view.terminal.moves:
         click.echo(CLEAR, nl=False, color=True)
     click.echo(text, nl=False, color=session.view.terminal.colour)

@@ -26,6 +26,7 @@ from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh_cli.main import suan
 from suanmesh_cli.titles import title
 from suanmesh_cli.units import money
+from suanmesh_kernel.refusals import PermissionDenied
 from suanmesh_kernel.texts import UNSHOWABLE
 from tests.service.sdk.busy_answers import ACCOUNTS, CANDIDATES, CHARGES, JOBS, PARTIES, POOL, RESERVATIONS, answers
 
@@ -154,6 +155,32 @@ async def test_eighty_columns_have_room_for_what_is_asked(oracle: Any, environme
     assert title("OBSTACLE", lang) in explained or "CPU: " in explained
     assert all(money(each.cost_micros) in explained for each in CANDIDATES)
     assert all(cell_len(line) <= 80 for line in "".join(shown).splitlines())
+
+
+REFUSED = PermissionDenied(
+    "NOT_OWNER", "this belongs to another party, " * 5 + "which alone may do it", name="jobs/resnet50-imagenet", party="p"
+)
+MISTYPED = ["jbo", "job list --state nonsense", "job list --since yesterda", "job list --foo", "explain NO_PLACE", "explain"]
+
+
+@pytest.mark.parametrize(("columns", "lang", "encoding"), [(60, "en", "utf-8"), (60, "zh", "gbk"), (80, "zh", "utf-8")])
+async def test_refusals_fit_the_terminal_too(
+    oracle: Any, environment: dict[str, str], columns: int, lang: str, encoding: str
+) -> None:
+    """What to do about a refusal stood beyond the edge, broken in the middle of its words."""
+
+    async def refuse(body: bytes, context: Any) -> bytes:
+        raise REFUSED
+
+    oracle.answer = refuse
+    oracle.stream = refuse
+    asked = [line for line in COMMANDS if line != "job show"]
+    raw = await asyncio.to_thread(
+        on_a_terminal, columns, 24, _seen(environment, lang, encoding), [*asked, "job show", *MISTYPED]
+    )
+    shown = raw.replace(b"\r\n", b"\n").decode(encoding)
+    assert shown.count("suan explain NOT_OWNER") == len(asked)
+    assert [line for line in shown.splitlines() if cell_len(line) > columns] == []
 
 
 def _seen(environment: dict[str, str], lang: str, encoding: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
+from rich.cells import cell_len
 
 from suanmesh_cli.progress import AGAIN_S, Line, following_progress
 from suanmesh_kernel.clock import HandClock
@@ -51,6 +52,28 @@ def test_the_line_is_not_written_for_every_message() -> None:
 @pytest.mark.parametrize(("stream", "said"), [(Terminal(), True), (io.StringIO(), False)], ids=["terminal", "pipe"])
 def test_only_a_terminal_sees_it(stream: io.StringIO, said: bool) -> None:
     """A log of a script must not fill with half lines."""
-    with following_progress("en", stream) as tell:
+    with following_progress("en", {"TERM": "xterm"}, stream) as tell:
         tell(Progress(10, 10, 1, 1))
     assert bool(stream.getvalue()) is said
+
+
+def test_a_terminal_that_cannot_write_over_a_line_sees_none() -> None:
+    """An editor's shell would show a thousand of them, each with the marks in between."""
+    stream = Terminal()
+    with following_progress("en", {"TERM": "dumb"}, stream) as tell:
+        tell(Progress(10, 10, 1, 1))
+    assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_the_line_stays_one_line(lang: str, width: int) -> None:
+    """One that has no room goes on in the next, where nothing clears it: each fifth of a second one more."""
+    clock = HandClock()
+    line = Line(lang, clock.monotonic)
+    line.after(Progress(0, 147 << 30, 0, 1_281_167))
+    clock.advance(2)
+    shown = line.after(Progress(1234 * MIB, 147 << 30, 1_000_000, 1_281_167), width)
+    assert cell_len(shown) < width
+    assert "0 %" in shown
+    assert "4:02" in shown

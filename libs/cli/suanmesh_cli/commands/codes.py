@@ -8,7 +8,7 @@ import sys
 import click
 from click.shell_completion import CompletionItem
 
-from suanmesh_cli.terminal import has_chinese
+from suanmesh_cli.terminal import found, has_chinese
 from suanmesh_cli.usage import Misuse, language
 from suanmesh_kernel.texts import Text
 
@@ -29,18 +29,20 @@ def explain(ctx: click.Context, codes: tuple[str, ...], lang: str | None) -> Non
     It asks nobody: refusals, obstacles and states are those of this version.
     """
     from suanmesh_cli.explaining import catalogue, lines
+    from suanmesh_cli.layout import hanging
 
     known = catalogue()
     told = language(ctx.obj or {}, lang or "") if has_chinese(sys.stdout) else "en"
     for code in codes:
         if code.upper() not in known:
             raise _unknown(code, list(known), ctx)
+    said = [line for code in codes for line in lines(code.upper(), known[code.upper()], told)]
     if not codes:
-        for code, meanings in known.items():
-            click.echo(f"{code}  {meanings[0]['zh' if told == 'zh' else 'en']}")
-    for code in codes:
-        for line in lines(code.upper(), known[code.upper()], told):
-            click.echo(line)
+        said = [f"{code}  {meanings[0]['zh' if told == 'zh' else 'en']}" for code, meanings in known.items()]
+    width = found(sys.stdout, ctx.obj or {}).width
+    for line in said:
+        for part in [line] if width is None else hanging(line, width):
+            click.echo(part)
 
 
 def _unknown(code: str, known: list[str], ctx: click.Context) -> Misuse:

@@ -192,7 +192,7 @@ async def put(
 
     dataset_id = name.removeprefix("datasets/") or id_of(folder)
     async with session.mesh() as mesh:
-        with checked(folder), following_progress(session.lang) as progress:
+        with checked(folder), following_progress(session.lang, session.environment) as progress:
             brought = await mesh.data.put(
                 folder,
                 dataset_id,
@@ -260,7 +260,7 @@ async def _fetch(session: Session, mesh: Mesh, dataset: str, to: Path, *, force:
     existing = Existing.REPLACE if force else Existing.SKIP if skip_existing else Existing.REFUSE
     while True:
         try:
-            with following_progress(session.lang) as progress:
+            with following_progress(session.lang, session.environment) as progress:
                 await mesh.data.get(dataset, to, existing=existing, progress=progress)
             return
         except NamesCollide as fault:

@@ -45,7 +45,7 @@ STATES = [
 
 
 @click.command("list")
-@click.argument("filter_", metavar="FILTER", default="")
+@click.argument("filter_", metavar="[FILTER]", default="")
 @click.option(
     "--state",
     "states",

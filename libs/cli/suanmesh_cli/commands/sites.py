@@ -99,7 +99,7 @@ def pool() -> None:
 
 
 @pool.command("search")
-@click.argument("filter_", metavar="FILTER", default="")
+@click.argument("filter_", metavar="[FILTER]", default="")
 @listing
 async def search_pools(session: Session, filter_: str) -> None:
     """Find pools by their own fields, `free.*` and `site.*`.
