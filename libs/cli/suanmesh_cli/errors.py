@@ -31,7 +31,7 @@ def exit_status(refusal: Refusal) -> int:
 
 
 def described(refusal: Refusal, lang: str, *, close: Sequence[str] = ()) -> str:
-    """Code, reason and text; the facts, which come in no order; names that may have been meant; what to do; where to read on."""
+    """Code, reason, text; the facts, which come in no order; names that may be meant; what to do; where to read on."""
     chinese = lang == "zh"
     lines = [safe(f"{ERROR.of(lang)}: {refusal.code} {refusal.reason}: {_text(refusal, lang)}")]
     lines += [safe(f"  {key} = {value}") for key, value in sorted(refusal.facts.items()) if value]
