@@ -73,10 +73,8 @@ class Reconciler:
         reservation = wire.reservation_from(held.message)
         if reservation.state is not State.RELEASED:
             reservation = await self._repository.settle(name, self._use(reservation)) or reservation
-        if reservation.state is State.RELEASED:
-            if name in self._tokens:
-                await self._repository.drop_token(reservation)
-            await self._repository.forget(name, self._retention)
+        if reservation.state is State.RELEASED and name in self._tokens:
+            await self._repository.drop_token(reservation)
 
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -134,7 +132,13 @@ class Reconciler:
     async def _resync(self) -> None:
         while True:
             await asyncio.sleep(self._resync_s)
-            self._queue.add(self._kept.names())
+            await self._backoff.run("all reservations", self._look_again)
+
+    async def _look_again(self) -> None:
+        """At all but those that were given back with their holds: they are most, and move in time."""
+        kept = self._kept.values()
+        self._queue.add(held.name for held in kept if held.name in self._tokens or not wire.is_released(held.message))
+        await self._repository.archive(self._retention, self._tokens)
 
     def _of_placement(self, placement: str) -> Iterable[str]:
         return list(self._by_placement[placement])

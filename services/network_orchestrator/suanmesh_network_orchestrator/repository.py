@@ -7,13 +7,14 @@ the revision of the booking of every link on its path.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 from suanmesh.network_orchestrator.v1.booking_pb2 import LinkBooking
 from suanmesh.network_orchestrator.v1.link_pb2 import Link as LinkMessage
 from suanmesh.network_orchestrator.v1.reservation_pb2 import Reservation as ReservationMessage
+from suanmesh_chassis.archiving import Archiver
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import last
 from suanmesh_kernel.refusals import Aborted, FailedPrecondition, InvalidArgument, NotFound, Refusal
@@ -26,7 +27,6 @@ from suanmesh_network_orchestrator.domain.topology import Link, Topology, topolo
 from suanmesh_store import Author, Change, Conflict, Create, Delete, Held, Holds, Mirror, Store, Update
 from suanmesh_store.archive import Archive, listed
 from suanmesh_store.layout import BOOKINGS, LINKS, RESERVATIONS
-from suanmesh_store.records import Put
 from suanmesh_telemetry import names, span
 from suanmesh_telemetry.readings import Reading
 
@@ -54,6 +54,7 @@ class Repository:
         self._store = store
         self._holds = Holds(store)
         self._archive = archive
+        self._archiver = Archiver(ENDED_RESERVATIONS, store, archive, clock)
         self._links = links
         self._bookings = bookings
         self._kept = kept
@@ -179,16 +180,11 @@ class Repository:
             if held is None or wire.reservation_from(held.message).state is State.RELEASED:
                 await self._holds.drop([(reservation.placement, index_of(reservation))])
 
-    async def forget(self, name: str, older_than: timedelta) -> None:
-        """Move a reservation that was given back long enough ago to the archive."""
-        held = self._kept.get(name)
-        if held is None:
-            return
-        release_time = wire.reservation_from(held.message).release_time
-        if release_time is not None and release_time + older_than <= self._clock.now():
-            ended = held.message
-            await self._archive.keep(Put(ENDED_RESERVATIONS, name, ended))
-            await self._store.commit(Delete(held))
+    async def archive(self, retention: timedelta, held: Collection[str]) -> None:
+        """Move those that were given back `retention` ago or earlier to the records, except where they are `held`."""
+        before = self._clock.now() - retention
+        released = (each for each in self._kept.values() if wire.is_released(each.message) and each.name not in held)
+        await self._archiver.move([each for each in released if each.message.release_time.ToDatetime(UTC) <= before])
 
     async def _without_earlier(self, name: str, ask: Ask, attachment: str) -> Held[ReservationMessage] | None:
         """What stands under the name; an earlier hold, of another round or for another ask, is given back."""

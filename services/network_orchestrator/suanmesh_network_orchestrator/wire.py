@@ -164,9 +164,14 @@ def reservation_from(message: reservation_pb2.Reservation) -> Reservation:
     )
 
 
+def is_released(message: reservation_pb2.Reservation) -> bool:
+    """Whether it was given back."""
+    return message.state == reservation_pb2.Reservation.STATE_RELEASED
+
+
 def place_of(message: reservation_pb2.Reservation) -> str:
     """Where a reservation stands in lists: those that hold bandwidth first."""
-    return f"{'b' if message.state == reservation_pb2.Reservation.STATE_RELEASED else 'a'} {message.name}"
+    return f"{'b' if is_released(message) else 'a'} {message.name}"
 
 
 def _class(message: link_pb2.Link) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from suanmesh_chassis import FailureBackoff, ServiceContext
+from suanmesh_chassis.archiving import Archiver
 from suanmesh_scheduler.archiving import Archiving
 from suanmesh_scheduler.cancelling import Cancelling
 from suanmesh_scheduler.circuits import Circuits
@@ -13,6 +14,7 @@ from suanmesh_scheduler.lifecycle import Lifecycle
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Peers
 from suanmesh_scheduler.reconciler import Reconciler
+from suanmesh_scheduler.record_kinds import ENDED_PLACEMENTS
 from suanmesh_scheduler.reporting import Reporting
 from suanmesh_scheduler.rounds import Rounds
 from suanmesh_scheduler.secrets import Secrets
@@ -42,7 +44,8 @@ def lead(
     backoff, turns = FailureBackoff("settle job", clock), FailureBackoff("settle jobs together", clock)
     reconciler = Reconciler(jobs, mirrors, rounds, lifecycle, transitions, circuits, clock, settings, backoff, turns)
     reporting = Reporting(store, jobs, mirrors, lifecycle, transitions, archive, clock)
-    archiving = Archiving(store, mirrors, archive, clock, settings, FailureBackoff("archive placement", clock))
+    archiver = Archiver(ENDED_PLACEMENTS, store, archive, clock)
+    archiving = Archiving(store, mirrors, archiver, clock, settings)
     submitting = Submitting(store, jobs, mirrors, rounds, peers, clock, rng, settings, secrets)
     cancelling = Cancelling(jobs, mirrors.attempts, clock, settings)
     service = SchedulerService(

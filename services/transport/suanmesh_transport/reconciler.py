@@ -1,4 +1,4 @@
-"""Ends transfers that nobody waits for any more, and forgets those that ended long ago."""
+"""Ends transfers that nobody waits for any more, and moves those that ended long ago to the records."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ class Reconciler:
             await self._work()
 
     async def settle(self, name: str) -> None:
-        """Bring one transfer to where it belongs, or forget it."""
+        """Bring one transfer to where it belongs."""
         held = self._kept.get(name)
         if held is None:
             return
         if held.message.HasField("end_time"):
-            await self._repository.forget(name, self._retention)
+            await self._repository.follow(held.message)
         else:
             await self._repository.settle(name)
 
@@ -85,7 +85,15 @@ class Reconciler:
     async def _resync(self) -> None:
         while True:
             await asyncio.sleep(self._resync_s)
-            self._queue.add(self._kept.names())
+            await self._backoff.run("all transfers", self._look_again)
+
+    async def _look_again(self) -> None:
+        """At all but those that have ended and that nothing follows from any more: they are most, and move in time."""
+        self._queue.add(held.name for held in self._kept.values() if not self._repository.is_over(held.message))
+        try:
+            await self._repository.archive(self._retention)
+        except Unavailable as refusal:
+            log.info("archiving put off", reason=refusal.reason, message=refusal.message)
 
     def _of_placement(self, placement: str) -> Iterable[str]:
         held = self._placements.get(placement)

@@ -10,10 +10,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
+from suanmesh_chassis.archiving import Archiver
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.reasons import StateReason
 from suanmesh_kernel.refusals import InvalidArgument, NotFound, PermissionDenied, Refusal, is_final
@@ -22,7 +23,6 @@ from suanmesh_store import (
     Author,
     Change,
     Create,
-    Delete,
     Held,
     IdempotencyKey,
     IdempotencyRecord,
@@ -31,7 +31,6 @@ from suanmesh_store import (
 )
 from suanmesh_store.archive import Archive
 from suanmesh_store.layout import PLACEMENTS, SITES, TRANSFERS
-from suanmesh_store.records import Put
 from suanmesh_telemetry import current_traceparent, elsewhere, names, span
 from suanmesh_transport import wire
 from suanmesh_transport.catalog import Catalog
@@ -89,6 +88,7 @@ class Repository:
         self._caps = caps
         self._store = store
         self._archive = archive
+        self._archiver = Archiver(ENDED_TRANSFERS, store, archive, clock)
         self._datasets = datasets
         self._kept = kept
         self._transfers = kept.transfers
@@ -105,6 +105,7 @@ class Repository:
         other = copy(self)
         other._store, other._writing = store, asyncio.Lock()
         other._datasets, other._archive = self._datasets.led_by(fence), self._archive.led_by(fence)
+        other._archiver = Archiver(ENDED_TRANSFERS, store, other._archive, self._clock)
         other._followed = set()
         return other
 
@@ -223,22 +224,31 @@ class Repository:
                 with span(names.SETTLE_TRANSFER, parent=held.traceparent, transfer=name, state=after.state.name):
                     await self._keep(held, before, after, None)
 
-    async def forget(self, name: str, older_than: timedelta) -> None:
-        """Move a transfer that ended long enough ago to the archive, unless its placement still waits for others."""
-        held = self._transfers.get(name)
-        if held is None:
+    async def follow(self, transfer: transfer_pb2.Transfer) -> None:
+        """Keep the replica that an ended transfer has made, if that is not sure yet."""
+        if not self.is_over(transfer):
+            async with self._writing:
+                await self._follow(transfer)
+
+    def is_over(self, transfer: transfer_pb2.Transfer) -> bool:
+        """Whether it has ended, and all that follows from that is kept."""
+        followed = transfer.state != transfer_pb2.Transfer.STATE_DONE or transfer.name in self._followed
+        return transfer.HasField("end_time") and followed
+
+    async def archive(self, retention: timedelta) -> None:
+        """Move those that have been over for `retention` to the records, unless their placements wait for others.
+
+        Raises Unavailable.
+        """
+        before = self._clock.now() - retention
+        over = (held for held in self._transfers.values() if self.is_over(held.message))
+        old = [held for held in over if held.message.end_time.ToDatetime(UTC) <= before]
+        if not old:
             return
-        async with self._writing:
-            await self._follow(held.message)
-        ended = held.message
-        end_time = wire.transfer_from(ended).end_time
-        if end_time is None or end_time + older_than > self._clock.now():
-            return
-        if ended.placement and await self._is_open(ended.placement):
-            return
-        await self._archive.keep(Put(ENDED_TRANSFERS, name, ended))
-        await self._store.commit(Delete(held))
-        self._followed.discard(name)
+        self._followed.intersection_update(self._transfers.names())
+        placements = await self._store.get_many(PLACEMENTS, {held.message.placement for held in old} - {""})
+        waiting = {name for name, held in placements.items() if held.message.state not in _ENDED_PLACEMENTS}
+        await self._archiver.move([held for held in old if held.message.placement not in waiting])
 
     async def _follow(self, transfer: transfer_pb2.Transfer) -> None:
         """Keep the replica that a transfer has made; the transfer is the fact, and this follows from it, however often.

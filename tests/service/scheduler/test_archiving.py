@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
-from suanmesh_chassis import FailureBackoff
+from suanmesh_chassis.archiving import Archiver
 from suanmesh_kernel.clock import HandClock, seeded_rng
 from suanmesh_scheduler.archiving import Archiving
 from suanmesh_scheduler.mirrors import open_mirrors
@@ -36,8 +36,8 @@ async def test_a_placement_that_cannot_be_moved_does_not_keep_the_others() -> No
     await store.commit(Update(overtaken, overtaken.message))
     clock.advance(4000)
     archive = Archive(records)
-    backoff = FailureBackoff("archive placement", clock)
-    archiving = Archiving(store, mirrors, archive, clock, SchedulerSettings(sweep_s=0), backoff)
+    archiver = Archiver(ENDED_PLACEMENTS, store, archive, clock)
+    archiving = Archiving(store, mirrors, archiver, clock, SchedulerSettings(sweep_s=0))
     async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         revision = (await store.snapshot(PLACEMENTS)).revision
         sweeping = tasks.create_task(archiving.run())
