@@ -39,6 +39,9 @@ class Client:
         self.money = Money(self)
         self.sites = Sites(self)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.stubs!r}>"
+
     async def close(self) -> None:
         """Close every connection."""
         await self.stubs.close()

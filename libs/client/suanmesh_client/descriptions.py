@@ -153,6 +153,14 @@ def to_message(job: Job, *, account: str = "") -> job_pb2.Job:
 
     Raises InvalidArgument (`FIELD_INVALID`) for what no message can carry; OSError where a file cannot be read.
     """
+    try:
+        return _message(job, account)
+    except ValueError as fault:  # of a number that is out of range, or a text that is none
+        said = Text(f"no message can carry this job: {fault}", f"作业中有消息无法承载的值：{fault}")
+        raise refusal(InvalidArgument, "FIELD_INVALID", said, field="job") from fault
+
+
+def _message(job: Job, account: str) -> job_pb2.Job:
     message = job_pb2.Job(
         account=_full("accounts", job.account or account),
         display_name=job.display_name,
@@ -197,7 +205,7 @@ def to_message(job: Job, *, account: str = "") -> job_pb2.Job:
 
 def _tasks(task: job_pb2.TaskSpec, job: Job) -> None:
     counts = {len(_several(f"parameters.{name}", values)) for name, values in job.parameters.items()}
-    if len(counts | ({job.tasks} if job.tasks else set())) > 1:
+    if 0 in counts or len(counts | ({job.tasks} if job.tasks else set())) > 1:
         said = Text(
             "every parameter needs one value for each task",
             "每个参数都须为每个任务给出一个值",

@@ -178,7 +178,10 @@ class Jobs:
     async def submit_many(
         self, many: Sequence[Job | job_pb2.Job], *, job_ids: Sequence[str] = ()
     ) -> Sequence[JobHandle | Refusal]:
-        """Submit any number; for each the job, or the refusal it met: one that is refused keeps no other away."""
+        """Submit any number; for each the job, or the refusal it met: one that is refused keeps no other away.
+
+        Raises what refuses the first call, of up to a hundred; what refuses a later one answers for each of its jobs.
+        """
         if len(job_ids) > len(many):
             said = Text(f"{len(job_ids)} names for {len(many)} jobs", f"{len(many)} 个作业却有 {len(job_ids)} 个名称")
             raise refusal(InvalidArgument, "FIELD_INVALID", said, field="job_ids")
@@ -186,8 +189,14 @@ class Jobs:
         items = [await self._item(each, job) for each, job in zip(ids, many, strict=True)]
         answered: list[JobHandle | Refusal] = []
         for begin in range(0, len(items), ITEMS_MAX):
-            request = pb.SubmitJobsRequest(items=items[begin : begin + ITEMS_MAX])
-            answer = await self._client.stubs.scheduler.SubmitJobs(request)
+            together = items[begin : begin + ITEMS_MAX]
+            try:
+                answer = await self._client.stubs.scheduler.SubmitJobs(pb.SubmitJobsRequest(items=together))
+            except Refusal as refused:
+                if not answered:
+                    raise
+                answered += [refused] * len(together)  # who waits for those before it must not lose them
+                continue
             answered += [
                 refusal_of(each.error) if each.HasField("error") else JobHandle(self._client, each.job)
                 for each in answer.results

@@ -5,12 +5,14 @@
         job.wait()
 
 A thread of its own runs the loop of the calls, so that it also works within a notebook that has a loop already. An
-object of this module may be used from several threads.
+object of this module may be used from several threads, but neither by a process that was forked afterwards, nor by
+what is called back, such as `on_change`: both are told so instead of waiting for ever.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
@@ -41,6 +43,8 @@ __all__ = [
     "wait_all",
 ]
 
+_CLOSED = "this client has been closed"
+_CALLED_BACK = "what is called back cannot call the mesh: follow a job by `for seen in job.changes()`"
 T = TypeVar("T")
 B = TypeVar("B")
 P = ParamSpec("P")
@@ -51,15 +55,38 @@ class Loop:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._process = os.getpid()
+        self._closed = False
+        self._closing = threading.Lock()
         self._thread = threading.Thread(target=self._loop.run_forever, name="suanmesh", daemon=True)
         self._thread.start()
 
+    @property
+    def runs(self) -> bool:
+        """Whether anything can be done on it: it has not been closed, and is this process's own."""
+        return not self._closed and self._process == os.getpid()
+
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """What `work` returns or raises. Ctrl-C ends `work` too."""
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        """What `work` returns or raises. Ctrl-C ends `work` too.
+
+        Raises RuntimeError where it would never end: after `close`, in a process that was forked since, and within
+        what is called back.
+        """
+        if wrong := self._obstacle():
+            work.close()
+            raise RuntimeError(wrong)
+        with self._closing:
+            if self._closed:
+                work.close()
+                raise RuntimeError(_CLOSED)
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
-        except (KeyboardInterrupt, CancelledError):
+        except CancelledError:
+            if self._closed:
+                raise RuntimeError(_CLOSED) from None
+            raise
+        except KeyboardInterrupt:
             future.cancel()
             raise
 
@@ -75,14 +102,41 @@ class Loop:
                 yield item  # type: ignore[misc]
         finally:
             close = getattr(items, "aclose", None)
-            if close is not None:
+            if close is not None and self.runs:
                 self.run(close())
 
-    def close(self) -> None:
-        """End the thread."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+    def close(self, last: Callable[[], Coroutine[Any, Any, object]] | None = None) -> None:
+        """Do what is `last`, and end the thread; whoever waits in another gets a RuntimeError. Again, nothing."""
+        if self._process != os.getpid():
+            return  # it is the other process's to close
+        if threading.current_thread() is self._thread:
+            raise RuntimeError(_CALLED_BACK)
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+        try:
+            if last is not None:
+                asyncio.run_coroutine_threadsafe(last(), self._loop).result()
+        finally:
+            asyncio.run_coroutine_threadsafe(_end_others(), self._loop).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+    def _obstacle(self) -> str:
+        if self._process != os.getpid():
+            return "this client was made before the process was forked: connect anew in the child"
+        if self._closed:
+            return _CLOSED
+        return _CALLED_BACK if threading.current_thread() is self._thread else ""
+
+
+async def _end_others() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 def connect(context: str = "", *, environment: Mapping[str, str] | None = None, here: Path | None = None) -> Client:
@@ -112,11 +166,11 @@ class Client:
         self.sites = Sites(self.loop, self.behind.sites)
 
     def close(self) -> None:
-        """Close every connection."""
-        try:
-            self.loop.run(self._opened.__aexit__(None, None, None))
-        finally:
-            self.loop.close()
+        """Close every connection; a second time nothing."""
+        self.loop.close(lambda: self._opened.__aexit__(None, None, None))
+
+    def __repr__(self) -> str:
+        return repr(self.behind)
 
     def __enter__(self) -> Self:
         return self

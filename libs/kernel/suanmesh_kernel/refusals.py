@@ -20,7 +20,8 @@ an area's `Reason` value without its prefix. Facts are short strings; they trave
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+import copyreg
+from typing import Any, ClassVar, Final
 
 FINAL_CODES: Final = frozenset(
     {
@@ -68,6 +69,14 @@ class Refusal(Exception):
 
     def __str__(self) -> str:
         return f"{self.code} {self.reason}: {self.message}"
+
+    def __repr__(self) -> str:
+        facts = "".join(f", {key}={value!r}" for key, value in self.facts.items())
+        return f"{type(self).__name__}({self.reason!r}, {self.message!r}{facts})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As it is: a worker of a pool sends it to who waits, and it is copied."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class InvalidArgument(Refusal):

@@ -204,6 +204,9 @@ class Mesh:
             known=self._known,
         )
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._node}>"
+
     async def close(self) -> None:
         """Close every connection."""
         self._areas.clear()

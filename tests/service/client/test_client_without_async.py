@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,8 @@ import pytest
 from suanmesh_client.sync import Client, Job, JobHandle, Output, wait_all
 from suanmesh_fake import Script, fake_mesh
 from suanmesh_kernel.refusals import NotFound, Refusal
+
+FORKED = 7
 
 
 @pytest.fixture
@@ -65,3 +70,42 @@ def test_a_list_may_be_left_early(plain: Client) -> None:
 def _seen_anew(job: JobHandle) -> JobHandle:
     job.refresh()
     return job
+
+
+def test_what_is_called_back_does_not_wait_for_itself(plain: Client) -> None:
+    """The call would wait for its own thread, and the program for ever."""
+    job = plain.jobs.submit(Job(command=["sum"]))
+    with pytest.raises(RuntimeError, match=r"job\.changes"):
+        job.wait(60, on_change=lambda seen: job.refresh())
+    assert job.wait(60).succeeded
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_worker_is_told_to_connect_anew(plain: Client) -> None:
+    """It has not got the thread that makes the calls, and would wait for it."""
+    job = plain.jobs.submit(Job(command=["sum"]))
+    if not (child := os.fork()):
+        signal.alarm(60)
+        try:
+            job.refresh()
+        except RuntimeError as told:
+            plain.close()
+            os._exit(FORKED if "forked" in str(told) else 1)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == FORKED
+    assert job.wait(60).succeeded
+
+
+def test_a_client_that_is_closed_lets_go_of_who_waits() -> None:
+    """A service that is told to stop would hang on the job that it follows in another thread."""
+    with fake_mesh(lambda task: Script(seconds=3600)) as client, ThreadPoolExecutor(1) as threads:
+        running = client.jobs.submit(Job(command=["sum"]))
+        follows = running.changes()
+        next(follows)
+        waits = threads.submit(running.wait)
+        client.close()
+        with pytest.raises(RuntimeError, match="closed"):
+            waits.result()
+    with pytest.raises(RuntimeError, match="closed"):
+        running.refresh()
+    client.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 from collections.abc import Callable
+from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
@@ -88,10 +89,15 @@ def test_numbers_are_values_of_variables_and_labels() -> None:
         (lambda: Job(command=["x"], parameters=sweep(lr="0.1")), "lr"),
         (lambda: Job(command="a 'b"), "command"),
         (lambda: Job(command=["x"], cores=float("nan")), "cores"),
+        (lambda: Job(command=["x"], parameters={"lr": []}), "parameters"),
+        (lambda: Job(command=["x"], cores=1e30), "job"),
+        (lambda: Job(command=["x"], memory_bytes=1 << 70), "job"),
+        (lambda: Job(command=["x"], budget=Decimal("1e30")), "job"),
+        (lambda: Job(command=["\udcff"]), "job"),
     ],
 )
-def test_a_text_is_no_list_of_its_letters(described: Callable[[], Job], field: str) -> None:
-    """`allow_sites="wuhu"` are four sites of one letter each."""
+def test_what_no_message_can_carry_is_refused(described: Callable[[], Job], field: str) -> None:
+    """`allow_sites="wuhu"` are four sites of one letter each; a ValueError of protobuf names nothing."""
     with pytest.raises(InvalidArgument) as refused:
         to_message(described())
     assert refused.value.facts["field"] == field
