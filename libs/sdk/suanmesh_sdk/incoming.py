@@ -1,8 +1,9 @@
-"""A dataset that comes into a folder: each file has another name until it is whole and its digest is right.
+"""A dataset that comes into a folder: each file has another path until it is whole and its digest is right.
 
-A small file lies from the first in the folder it belongs into: some file systems take ten times as long to make many
-files in one folder, where many were removed before. What has come of a large one waits beside the dataset to be gone on
-with.
+A folder at the top of the dataset that is not there yet is filled beside it, and gets its name when all its files have
+come: to name each of them anew takes half as long as to write it. Other small files lie from the first in the folder
+they belong into: some file systems take ten times as long to make many files in one folder, where many were removed
+before. What has come of a large one waits beside the dataset to be gone on with.
 """
 
 from __future__ import annotations
@@ -58,7 +59,10 @@ class Incoming:
         self._manifest = manifest
         self._alike = alike or _alike
         self._beside = folder / f".suan-{manifest.digest[:16]}"
-        """What has come of large files that are not whole, and how far that is."""
+        """What has come of large files that are not whole, how far that is, and folders that have no name yet."""
+        self._aside = f"{self._beside}/folders"
+        self._new: dict[str, int] = {}
+        """Folders at the top of the dataset that are filled aside, and how many files are still to come into each."""
         self._place_file = -1
         self._listed: dict[str, frozenset[str] | None] = {}
         """The names in each folder of the dataset that is there, as `folded` has them; None for one nobody may list."""
@@ -80,11 +84,13 @@ class Incoming:
     def begin(self) -> None:
         """Look for what is there already, from an earlier call as well."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        for number in range(len(self._manifest.files)):
+        self._find_new()
+        for number, file in enumerate(self._manifest.files):
             if not carried(self._manifest, number) or self._is_there(number):
                 self._count(number)
             else:
                 self._missing[number] = None
+                self._expect(file.path, 1)
         self._find_differing()
         self._find_colliding()
         try:
@@ -103,12 +109,13 @@ class Incoming:
                 self._left.add(file.path)
                 if self._missing.pop(number, 0) is None:
                     self._count(number)
+                    self._expect(file.path, -1)
         if next(iter(self._missing), -1) != self._begin.file:
             self._begin = Place()
 
     def next_runs(self, bytes_max: int, runs_max: int) -> list[Run]:
         """What to ask for next, about `bytes_max` of it; nothing where all has come."""
-        self._beside.mkdir(exist_ok=True)
+        os.makedirs(self._aside, exist_ok=True)  # noqa: PTH103
         size, some = 0, []
         for number in self._missing:
             some.append(number)
@@ -150,6 +157,8 @@ class Incoming:
 
     def finish(self) -> None:
         """Make what needs no bytes, links last, and leave nothing beside."""
+        for top in list(self._new):
+            self._name_new(top)
         for file in self._manifest.files:
             if file.path in self._left:
                 continue
@@ -176,7 +185,7 @@ class Incoming:
         """Look at what is under the dataset's names and not as the dataset has it."""
         plain: set[str] = set()  # folders that are folders, or not there
         for number, file in enumerate(self._manifest.files):
-            if number not in self._missing and carried(self._manifest, number):
+            if (number not in self._missing and carried(self._manifest, number)) or self._is_new(file.path):
                 continue
             above = file.path.rpartition("/")[0]
             in_the_way = self._in_the_way(above, plain)
@@ -232,14 +241,14 @@ class Incoming:
         """Whether something may lie there. To ask for each of many files takes longer than to list their folders."""
         above, _, name = path.rpartition("/")
         if above not in self._listed:
-            self._listed[above] = _names(f"{self._folder}/{above}")
+            self._listed[above] = _names(self._where(above))
         names = self._listed[above]
         return names is None or folded(name) in names
 
     def _is_there(self, number: int) -> bool:
-        """Whether the file lies under its name with the content and the bit it should have."""
+        """Whether the file lies where it comes to with the content and the bit it should have."""
         file = self._manifest.files[number]
-        path = f"{self._folder}/{file.path}"
+        path = self._where(file.path)
         if not self._may_lie(file.path):
             return False
         try:
@@ -260,13 +269,11 @@ class Incoming:
                 "DIGEST_MISMATCH", f"{file.path!a} arrived damaged", domain="transport.suanmesh", path=ascii(file.path)
             )
         path = self._path(file.path)
-        try:
-            os.rename(draft, path)  # noqa: PTH104
-        except (IsADirectoryError, FileExistsError):
-            _clear(path)
-            os.rename(draft, path)  # noqa: PTH104
+        if draft != path:
+            _rename(draft, path)
         self._missing.pop(number, None)
         self._count(number)
+        self._expect(file.path, -1)
         self._partly = 0
 
     def _count(self, number: int) -> None:
@@ -278,15 +285,53 @@ class Incoming:
         file = self._manifest.files[number]
         if file.size_bytes > PACK_BYTES:
             return f"{self._beside}/{number}"
-        above, slash, _ = self._path(file.path).rpartition("/")
-        return f"{above}{slash}{self._beside.name}-{number}"
+        path = self._path(file.path)
+        return path if self._is_new(file.path) else f"{path.rpartition('/')[0]}/{self._beside.name}-{number}"
 
     def _path(self, path: str) -> str:
-        """Where a file of the dataset lies, the folder above it made."""
+        """Where a file of the dataset comes to, the folder above it made."""
         above = path.rpartition("/")[0]
-        if above:
+        if above and above not in self._folders:
             self._make_folder(above)
-        return f"{self._folder}/{path}"
+        return self._where(path)
+
+    def _where(self, path: str) -> str:
+        """Where a file or folder of the dataset lies now."""
+        return f"{self._aside}/{path}" if self._is_new(path) else f"{self._folder}/{path}"
+
+    def _is_new(self, path: str) -> bool:
+        """Whether it lies in a folder that is filled aside, or is one."""
+        return bool(self._new) and path.partition("/")[0] in self._new
+
+    def _find_new(self) -> None:
+        """Folders at the top of the dataset that have files with bytes, and are not there."""
+        numbers = (number for number in range(len(self._manifest.files)) if carried(self._manifest, number))
+        paths = (self._manifest.files[number].path.partition("/") for number in numbers)
+        for top in {top: None for top, slash, _ in paths if slash}:
+            if not os.path.lexists(f"{self._folder}/{top}"):
+                self._new[top] = 0
+
+    def _expect(self, path: str, more: int) -> None:
+        """So many more files, or fewer, come into the folder that a file is in; one that is whole gets its name."""
+        top = path.partition("/")[0]
+        if top in self._new:
+            self._new[top] += more
+            if more < 0 and not self._new[top]:
+                self._name_new(top)
+
+    def _name_new(self, top: str) -> None:
+        """Give a folder that was filled aside its name; where something has that meanwhile, as to files alone."""
+        del self._new[top]
+        try:
+            os.rename(f"{self._aside}/{top}", f"{self._folder}/{top}")  # noqa: PTH104
+        except FileNotFoundError:  # all of it was left out
+            return
+        except OSError:
+            self._folders = {folder for folder in self._folders if folder.partition("/")[0] != top}
+            for file in self._manifest.files:
+                whole = f"{self._aside}/{file.path}"
+                if file.path.partition("/")[0] == top and file.path not in self._left and os.path.lexists(whole):
+                    _rename(whole, self._path(file.path))
 
     def _make_folder(self, path: str) -> None:
         """Make a folder of the dataset; what lies in its way, also a link that leads elsewhere, gives way."""
@@ -295,7 +340,7 @@ class Incoming:
         above = path.rpartition("/")[0]
         if above:
             self._make_folder(above)
-        place = f"{self._folder}/{path}"
+        place = self._where(path)
         if os.path.islink(place) or not os.path.isdir(place):  # noqa: PTH112, PTH114
             _clear(place)
             os.mkdir(place)  # noqa: PTH102
@@ -319,6 +364,15 @@ def _names(folder: str) -> frozenset[str] | None:
         return frozenset()
     except OSError:
         return None
+
+
+def _rename(whole: str, path: str) -> None:
+    """Give a file its name, whatever has it."""
+    try:
+        os.rename(whole, path)  # noqa: PTH104
+    except (IsADirectoryError, FileExistsError):
+        _clear(path)
+        os.rename(whole, path)  # noqa: PTH104
 
 
 def _clear(path: str) -> None:

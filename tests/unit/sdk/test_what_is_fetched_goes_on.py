@@ -190,3 +190,50 @@ def test_names_that_the_disk_tells_apart_do_not_collide(tmp_path: Path) -> None:
         pytest.skip("this file system knows no case")
     assert fetched(source, target).colliding == []
     assert read_folder(target) == read_folder(source)
+
+
+def many_in_a_folder(folder: Path) -> Path:
+    """Small files of three packs below one folder at the top, and a large one among them."""
+    (folder / "sub" / "deep").mkdir(parents=True)
+    for number in range(60):
+        (folder / "sub" / "deep" / f"small-{number:02}").write_bytes(os.urandom(PACK_BYTES // 20))
+    (folder / "sub" / "large").write_bytes(os.urandom(2 * PACK_BYTES + 1))
+    (folder / "sub" / "link").symlink_to("large")
+    return folder
+
+
+def test_a_folder_has_its_name_when_all_of_it_has_come(tmp_path: Path) -> None:
+    """A program that waits for a folder must not begin with the half of it, nor a file that a kill has torn stay so."""
+    source, target = many_in_a_folder(tmp_path / "source"), tmp_path / "target"
+    first = fetched(source, target, most=2)
+    assert not (target / "sub").exists()
+    aside = sorted(each for each in target.rglob("small-*") if each.is_file())
+    assert len(aside) > 20
+    os.truncate(aside[0], 7)
+
+    manifest = read_folder(source)
+    again = Incoming(target, manifest)
+    again.begin()
+    assert again.differing == []
+    assert first.bytes_done - again.bytes_done == PACK_BYTES // 20
+    fetched(source, target)
+    assert read_folder(target) == manifest
+
+
+def test_what_somebody_puts_where_a_folder_comes_to_stays(tmp_path: Path) -> None:
+    """Notes written into the folder while it is fetched must not be gone, nor keep the data away."""
+    source, target = many_in_a_folder(tmp_path / "source"), tmp_path / "target"
+    manifest = read_folder(source)
+    incoming = Incoming(target, manifest)
+    incoming.begin()
+    for number, pack in enumerate(list(packs(source, manifest, incoming.next_runs(1 << 40, RUNS_MAX)))):
+        if number == 1:
+            (target / "sub").mkdir()
+            (target / "sub" / "notes").write_text("mine")
+        incoming.take(pack)
+    incoming.take_end()
+    incoming.pause()
+    incoming.finish()
+    assert (target / "sub" / "notes").read_text() == "mine"
+    (target / "sub" / "notes").unlink()
+    assert read_folder(target) == manifest
