@@ -8,10 +8,11 @@ got there.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from blake3 import blake3
+from google.protobuf.message import DecodeError
 
 from suanmesh.transport.v1 import dataset_pb2
 from suanmesh_content.links import leading_out
@@ -96,6 +97,29 @@ class Manifest:
         """The bytes the digest is taken of: the wire message, fields in order, files by path, nothing unknown."""
         return manifest_to(self).SerializeToString(deterministic=True)
 
+    @classmethod
+    def kept(cls, content: bytes, digest: str) -> Manifest:
+        """From a canonical form whose maker has checked it, on a disk of one's own; with another digest than it is to
+        have it is checked as anybody's. Raises ManifestError and DecodeError."""
+        message = dataset_pb2.Manifest.FromString(content)
+        if blake3(content).hexdigest() != digest:
+            return manifest_from(message)
+        manifest = cls(tuple(_files_from(message)))
+        manifest._digest.append(digest)
+        return manifest
+
+    @classmethod
+    def sent(cls, content: bytes, digest: str) -> Manifest:
+        """From a canonical form that somebody sent, who says that it has that digest. Raises ManifestError."""
+        try:
+            manifest = manifest_from(dataset_pb2.Manifest.FromString(content))
+        except DecodeError as fault:
+            raise ManifestError(str(fault)) from fault
+        if blake3(content).hexdigest() != digest:
+            raise ManifestError("it is another's")
+        manifest._digest.append(digest)
+        return manifest
+
     def index(self, path: str) -> int | None:
         """Place of the file at `path`, or None."""
         return next((i for i, file in enumerate(self.files) if file.path == path), None)
@@ -120,10 +144,12 @@ def manifest_to(manifest: Manifest) -> dataset_pb2.Manifest:
 
 def manifest_from(message: dataset_pb2.Manifest) -> Manifest:
     """From a wire message somebody sent, whatever its order. Raises ManifestError."""
-    return Manifest.of(
-        ContentFile(os.fsdecode(f.path), f.bytes, f.digest, f.executable, os.fsdecode(f.link), f.folder)
-        for f in message.files
-    )
+    return Manifest.of(_files_from(message))
+
+
+def _files_from(message: dataset_pb2.Manifest) -> Iterator[ContentFile]:
+    for f in message.files:
+        yield ContentFile(os.fsdecode(f.path), f.bytes, f.digest, f.executable, os.fsdecode(f.link), f.folder)
 
 
 def _path_bytes(path: str) -> bytes:

@@ -28,7 +28,6 @@ from suanmesh_content import (
     Run,
     Skip,
     Why,
-    manifest_from,
     read_file,
     read_folder,
     shown,
@@ -254,12 +253,9 @@ class Data:
         request = agent_pb.ReadFilesRequest(site=opened.site, ticket=opened.ticket, manifest=True)
         content = b"".join([answer.manifest async for answer in site.ReadFiles(request, timeout=STREAM_S)])
         try:
-            manifest = await asyncio.to_thread(lambda: manifest_from(dataset_pb2.Manifest.FromString(content)))
+            return await asyncio.to_thread(Manifest.sent, content, opened.dataset.digest)
         except ManifestError as fault:
-            raise damaged(opened.dataset.name, str(fault)) from fault
-        if manifest.digest != opened.dataset.digest:
-            raise damaged(opened.dataset.name, "the manifest is another's")
-        return manifest
+            raise damaged(opened.dataset.name, f"its manifest: {fault}") from fault
 
     async def _read(
         self,

@@ -139,9 +139,13 @@ class Reader:
 
     def manifest(self, ticket: Ticket) -> Manifest:
         """What the ticket's dataset holds. Raises NotFound (`REPLICA_UNKNOWN`)."""
+        return Manifest.kept(self.canonical(ticket), ticket.digest)
+
+    def canonical(self, ticket: Ticket) -> bytes:
+        """The canonical form of that manifest. Raises as `manifest` does."""
         if not self._replicas.has(ticket.digest):
             raise NotFound("REPLICA_UNKNOWN", f"{ticket.dataset} is not at this site", name=ticket.dataset)
-        return self._replicas.manifest(ticket.digest)
+        return self._replicas.canonical(ticket.digest)
 
     def checked_paths(self, ticket: Ticket, wanted: Sequence[Chunk]) -> list[Path]:
         """The file of each range, when all lie within theirs. Raises NotFound and InvalidArgument."""

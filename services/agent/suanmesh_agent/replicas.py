@@ -20,7 +20,6 @@ from pathlib import Path
 import structlog
 from blake3 import blake3
 
-from suanmesh.transport.v1 import dataset_pb2
 from suanmesh_agent.durable import all_to_disk, to_disk
 from suanmesh_agent.folder_files import files_of
 from suanmesh_agent.ports import SourceFile
@@ -33,7 +32,6 @@ from suanmesh_content import (
     Why,
     copying,
     finished,
-    manifest_from,
     manifest_to,
     reading_folder,
 )
@@ -131,8 +129,11 @@ class Replicas:
 
     def manifest(self, digest: str) -> Manifest:
         """What it holds."""
-        message = dataset_pb2.Manifest.FromString((self._complete / digest / "manifest.pb").read_bytes())
-        return manifest_from(message)
+        return Manifest.kept(self.canonical(digest), digest)
+
+    def canonical(self, digest: str) -> bytes:
+        """The canonical form of its manifest, as it lies here."""
+        return (self._complete / digest / "manifest.pb").read_bytes()
 
     def incoming(self, name: str) -> Path:
         """Folder the files of a transfer come in at, made by who brings them; the same one after a restart."""

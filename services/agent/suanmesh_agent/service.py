@@ -59,8 +59,7 @@ class AgentService:
         """The manifest, where it is wanted, and files in packs."""
         ticket = await self._tickets.checked(request.ticket, self._holder(call))
         if request.manifest:
-            manifest = await asyncio.to_thread(self._reader.manifest, ticket)
-            content = await asyncio.to_thread(manifest.canonical)
+            content = await asyncio.to_thread(self._reader.canonical, ticket)
             for offset, size in byte_chunks(len(content), PACK_BYTES):
                 yield pb.ReadFilesResponse(manifest=content[offset : offset + size])
         runs = [Run(run.first, run.count, run.offset) for run in request.runs]

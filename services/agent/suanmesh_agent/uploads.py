@@ -17,7 +17,6 @@ from functools import partial
 from pathlib import Path
 
 from blake3 import blake3
-from google.protobuf.message import DecodeError
 
 from suanmesh.agent.v1 import agent_service_pb2 as pb
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
@@ -43,7 +42,6 @@ from suanmesh_content import (
     carried,
     copying,
     digest_of,
-    manifest_from,
     runs_of,
 )
 from suanmesh_kernel.refusals import DataLoss, InvalidArgument, ResourceExhausted
@@ -289,16 +287,9 @@ async def _manifest(requests: Requests, digest: str) -> Manifest:
         if request.manifest_ends:
             break
     try:
-        manifest = await asyncio.to_thread(_read_manifest, bytes(content))
-    except (DecodeError, ManifestError) as fault:
+        return await asyncio.to_thread(Manifest.sent, bytes(content), digest)
+    except ManifestError as fault:
         raise _no_manifest(str(fault)) from fault
-    if manifest.digest != digest:
-        raise _no_manifest("it is not the one the ticket is for")
-    return manifest
-
-
-def _read_manifest(content: bytes) -> Manifest:
-    return manifest_from(dataset_pb2.Manifest.FromString(content))
 
 
 def _no_manifest(why: str) -> InvalidArgument:
