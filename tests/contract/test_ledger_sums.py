@@ -31,7 +31,7 @@ from suanmesh_accounting.domain import queries as q
 from suanmesh_accounting.domain.ledger import AccountKind, Hold, HoldState, Move
 from suanmesh_accounting.domain.prices import Reading
 from suanmesh_accounting.ports import Ledger
-from suanmesh_kernel.refusals import NotFound
+from suanmesh_kernel.refusals import InvalidArgument, NotFound
 
 HOUR_US = 3_600_000_000
 DAYS = 20_000
@@ -139,6 +139,39 @@ async def test_pages_of_sums_are_the_whole(charged: Ledger, group: q.ChargeGroup
             break
     assert tuple(seen) == whole.sums.items
     assert total == {(whole.charges, whole.total_micros, whole.waived_micros)}
+
+
+@pytest.mark.parametrize("group", [None, *q.ChargeGroup])
+async def test_pages_add_up_to_their_total_while_more_is_charged(charged: Ledger, group: q.ChargeGroup | None) -> None:
+    """Whoever fetches a long bill of an account whose jobs go on adds up its lines: they must come to its foot."""
+    amounts: list[int] = []
+    token, told = "", set()
+    for number in range(30):
+        cut = q.cut_of(1, token, "test")
+        if group is None:
+            bill = await charged.page(q.Bill(cut, ACME, "", "", 0, 2**62))
+            amounts += [Charge.FromString(document).amount_micros for document in bill.charges.items]
+            told.add((bill.charge_count, bill.total_micros, bill.waived_micros, bill.held_micros))
+            token = bill.charges.next_page_token
+        else:
+            part = await charged.page(summed(group, cut=cut))
+            amounts += [each.amount_micros for each in part.sums.items]
+            told.add((part.charges, part.total_micros, part.waived_micros))
+            token = part.sums.next_page_token
+        if not token:
+            break
+        at_us = (DAYS + number % 4) * q.DAY_US
+        await one(charged, replace(usage_of(100 + number, "p2", 1, site="sites/a"), record_us=at_us))
+    assert not token
+    [(_, total_micros, *_)] = told
+    assert sum(amounts) == total_micros
+
+
+@pytest.mark.parametrize("token", ["1 2 3", "1 2 3 4 5 x", "1 2 3 4 5 6 7"])
+async def test_a_page_token_of_a_bill_that_nobody_gave_is_refused(charged: Ledger, token: str) -> None:
+    """What somebody made up must end neither in a defect of the ledger nor in numbers of nothing."""
+    with pytest.raises(InvalidArgument):
+        await charged.page(q.Bill(q.Cut(1, token, "test"), ACME, "", "", 0, 2**62))
 
 
 async def test_what_moved_data_cost_is_summed_by_the_data(charged: Ledger) -> None:

@@ -43,7 +43,7 @@ def after(page_token: str, scope: str) -> str:
     except (binascii.Error, UnicodeError):
         mark, name = "", ""
     if mark != _mark(scope) or not name.isprintable():
-        raise _not_given()
+        raise not_given()
     return name
 
 
@@ -54,7 +54,7 @@ def as_number(name: str) -> int:
     """
     number = int(name) if name.isascii() and name.isdigit() and len(name) <= NUMBER_DIGITS else -1
     if name and not 0 <= number <= INT64_MAX:
-        raise _not_given()
+        raise not_given()
     return max(0, number)
 
 
@@ -86,6 +86,7 @@ def _mark(scope: str) -> str:
     return hashlib.sha256(scope.encode()).hexdigest()[:16]
 
 
-def _not_given() -> InvalidArgument:
+def not_given() -> InvalidArgument:
+    """The refusal of a token that was given for something else, or for nothing: `PAGE_TOKEN_INVALID`."""
     message = "the page token was not given for this question"
     return InvalidArgument("PAGE_TOKEN_INVALID", message, domain="mesh.suanmesh", field="page_token")

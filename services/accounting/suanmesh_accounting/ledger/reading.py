@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, TypeVar
 
 from sqlalchemy import (
     BindParameter,
-    ColumnElement,
     Connection,
     Row,
     Select,
     bindparam,
-    case,
     exists,
     func,
     literal,
@@ -22,24 +20,22 @@ from sqlalchemy import (
     tuple_,
 )
 
-from suanmesh.type.v1.money_pb2 import METER_TRANSFER_BYTES
 from suanmesh_accounting.domain import queries as q
 from suanmesh_accounting.domain.commands import LedgerIdentity, Request
 from suanmesh_accounting.domain.ledger import NO_BUDGET, Account, AccountKind, Finals, Hold, HoldState, PartyBudget
 from suanmesh_accounting.ledger import tables as t
+from suanmesh_accounting.ledger.bills import STANDING, account_named, bill, summed_charges
+from suanmesh_accounting.ledger.paging import by_id, page_of, place_of_id
 from suanmesh_accounting.ledger.party_budgets import budgets_of
 from suanmesh_accounting.ledger.proving import proved_usage
 from suanmesh_accounting.ledger.rows import account_of, book_of, hold_of, posted_of
 from suanmesh_kernel import pages
-from suanmesh_kernel.refusals import NotFound
 
 R = TypeVar("R")
 T = TypeVar("T")
 
 STAND, GIVEN_BACK = "0", "1"
 """What the places of holds begin with."""
-STANDING = (HoldState.HELD, HoldState.COMMITTED)
-"""Named one by one, so that an index finds the few that stand among all that ever were."""
 
 
 def answered(connection: Connection, query: q.Query[R]) -> R:
@@ -48,22 +44,11 @@ def answered(connection: Connection, query: q.Query[R]) -> R:
     return found
 
 
-def _account(c: Connection, query: q.AccountNamed) -> Account:
-    row = c.execute(_ACCOUNT, {"name": query.name}).first()
-    if row is None:
-        raise _no_account(query.name)
-    return account_of(row)
-
-
-def _no_account(name: str) -> NotFound:
-    return NotFound("ACCOUNT_UNKNOWN", f"no account {name}", name=name)
-
-
 def _accounts(c: Connection, query: q.Accounts) -> q.Page[Account]:
     names = t.accounts.c.name
     found = select(t.accounts).where(names > query.cut.after).order_by(names)
     found = found.where(t.accounts.c.party == query.party) if query.party else found
-    return _page(c, found, query.cut, lambda row: str(row.name), account_of)
+    return page_of(c, found, query.cut, lambda row: str(row.name), account_of)
 
 
 def _bounded_accounts(c: Connection, query: q.BoundedAccounts) -> q.Page[tuple[Account, PartyBudget | None]]:
@@ -74,7 +59,7 @@ def _bounded_accounts(c: Connection, query: q.BoundedAccounts) -> q.Page[tuple[A
 
 
 def _bounded_account(c: Connection, query: q.BoundedAccount) -> tuple[Account, PartyBudget | None]:
-    account = _account(c, q.AccountNamed(query.name))
+    account = account_named(c, query.name)
     return account, budgets_of(c, {account.party}).get((account.party, account.currency))
 
 
@@ -85,7 +70,9 @@ def _party_budgets(c: Connection, query: q.PartyBudgets) -> q.Page[PartyBudget]:
     found = found.where(tuple_(columns.party, columns.currency) > tuple_(literal(party), literal(currency)))
     found = found.where(columns.party == query.party) if query.party else found
     found = found.order_by(columns.party, columns.currency)
-    page = _page(c, found, query.cut, lambda row: f"{row.party} {row.currency}", lambda row: (row.party, row.currency))
+    page = page_of(
+        c, found, query.cut, lambda row: f"{row.party} {row.currency}", lambda row: (row.party, row.currency)
+    )
     budgets = budgets_of(c, {party for party, _ in page.items})
     return q.Page(tuple(budgets[key] for key in page.items), page.next_page_token)
 
@@ -100,11 +87,11 @@ def _books(c: Connection, query: q.Books) -> q.Page[q.StoredBook]:
     only = [columns.name == query.name] if query.name else []
     if not query.all_versions:
         found = _newest().where(columns.name > query.cut.after, *only).order_by(columns.name)
-        return _page(c, found, query.cut, lambda row: str(row.name), book_of)
+        return page_of(c, found, query.cut, lambda row: str(row.name), book_of)
     name, _, version = query.cut.after.rpartition("@")
     place = tuple_(columns.name, columns.version)
     found = select(t.price_books).where(place > tuple_(literal(name), literal(pages.as_number(version))), *only)
-    return _page(c, found.order_by(columns.name, columns.version), query.cut, _version_place, book_of)
+    return page_of(c, found.order_by(columns.name, columns.version), query.cut, _version_place, book_of)
 
 
 def _version_place(row: Row[Any]) -> str:
@@ -119,7 +106,7 @@ def _newest() -> Select[Any]:
 
 
 def _usage(c: Connection, query: q.Usage) -> q.Page[q.ProvedUsage]:
-    found = _by_id(t.usage, query.cut)
+    found = by_id(t.usage, query.cut.after)
     if query.job or query.party:
         paid = select(t.holds.c.placement)
         paid = paid.where(t.holds.c.job == query.job) if query.job else paid
@@ -127,80 +114,14 @@ def _usage(c: Connection, query: q.Usage) -> q.Page[q.ProvedUsage]:
             own = select(t.accounts.c.name).where(t.accounts.c.party == query.party)
             paid = paid.where(t.holds.c.account.in_(own))
         found = found.where(t.usage.c.ratable.is_(True), t.usage.c.placement.in_(paid))
-    page = _page(c, found, query.cut, _id, lambda row: row)
+    page = page_of(c, found, query.cut, place_of_id, lambda row: row)
     return q.Page(tuple(proved_usage(c, page.items)), page.next_page_token)
 
 
-def _bill(c: Connection, query: q.Bill) -> q.BillPage:
-    account = _account_of(c, query.account, query.party)
-    made = t.charges.c
-    owed = _charged(account.name, query.start_us, query.end_us)
-    owed += [made.job == query.job] if query.job else []
-    charges = _page(c, _by_id(t.charges, query.cut).where(*owed), query.cut, _id, lambda row: bytes(row.document))
-    sums = (func.coalesce(func.sum(each), 0) for each in (made.amount_micros, made.waived_micros))
-    count, total, waived = c.execute(select(func.count(), *sums).where(*owed)).one()
-    held = _held_for(c, account.name, query.job) if query.job else account.held_micros
-    return q.BillPage(account, charges, int(count), int(total), int(waived), held)
-
-
-def _account_of(c: Connection, name: str, party: str) -> Account:
-    account = _account(c, q.AccountNamed(name))
-    if party not in ("", account.party):
-        raise _no_account(name)
-    return account
-
-
-def _charged(account: str, start_us: int, end_us: int) -> list[ColumnElement[bool]]:
-    made = t.charges.c
-    return [made.account == account, made.create_us >= start_us, made.create_us < end_us]
-
-
-def _summed_charges(c: Connection, query: q.SummedCharges) -> q.ChargeSums:
-    made = t.charges.c
-    account = _account_of(c, query.account, query.party)
-    charged = [*_charged(account.name, query.start_us, query.end_us)]
-    key: ColumnElement[Any] = {
-        q.ChargeGroup.JOB: made.job,
-        q.ChargeGroup.SITE: made.site,
-        q.ChargeGroup.METER: made.meter,
-        q.ChargeGroup.DATASET: _DATASET,
-        q.ChargeGroup.DAY: (made.create_us + query.offset_us) // q.DAY_US,
-    }[query.group]
-    counted = (
-        func.count(),
-        func.coalesce(func.sum(made.amount_micros), 0),
-        func.coalesce(func.sum(made.waived_micros), 0),
-    )
-    total = c.execute(select(*counted).where(*charged)).one()
-    named = query.group in (q.ChargeGroup.JOB, q.ChargeGroup.SITE, q.ChargeGroup.DATASET)
-    after = query.cut.after if named else pages.as_number(query.cut.after)
-    beyond = [key > after] if query.cut.after else []
-    sums = select(key.label("key"), *counted, func.min(made.create_us), func.max(made.create_us))
-    sums = sums.where(*charged, *beyond).group_by(key).order_by(key)
-    page = _page(c, sums, query.cut, lambda row: row[0] if named else f"{row[0]:0{pages.NUMBER_DIGITS}d}", _sum_of)
-    return q.ChargeSums(account, page, *map(int, total))
-
-
-def _sum_of(row: Row[Any]) -> q.ChargeSum:
-    return q.ChargeSum(row[0], *map(int, row[1:]))
-
-
-def _held_for(c: Connection, account: str, job: str) -> int:
-    """What the standing holds of a job still take from an account."""
-    columns = t.holds.c
-    query = select(func.sum(columns.amount_micros - columns.charged_micros)).where(
-        columns.account == account,
-        columns.state.in_(STANDING),
-        columns.amount_micros > columns.charged_micros,
-        columns.job == job,
-    )
-    return int(c.execute(query).scalar_one() or 0)
-
-
 def _postings(c: Connection, query: q.Postings) -> q.Page[Any]:
-    found = _by_id(t.postings, query.cut)
+    found = by_id(t.postings, query.cut.after)
     found = found.where(t.postings.c.account == query.account) if query.account else found
-    return _page(c, found, query.cut, _id, posted_of)
+    return page_of(c, found, query.cut, place_of_id, posted_of)
 
 
 def _holds(c: Connection, query: q.Holds) -> q.Page[Hold]:
@@ -292,28 +213,7 @@ def answer_to(c: Connection, request: Request) -> bytes | None:
     return record
 
 
-def _by_id(table: Any, cut: q.Cut) -> Select[Any]:
-    return select(table).where(table.c.id > pages.as_number(cut.after)).order_by(table.c.id)
-
-
-def _id(row: Row[Any]) -> str:
-    return f"{row.id:0{pages.NUMBER_DIGITS}d}"
-
-
-def _page(
-    c: Connection, query: Select[Any], cut: q.Cut, place: Callable[[Row[Any]], str], value: Callable[[Row[Any]], T]
-) -> q.Page[T]:
-    rows: Sequence[Row[Any]] = c.execute(query.limit(cut.size + 1)).all()
-    places, token = pages.cut(_each(place, rows), cut.size, cut.scope)
-    return q.Page(tuple(value(row) for row in rows[: len(places)]), token)
-
-
-def _each(place: Callable[[Row[Any]], str], rows: Iterable[Row[Any]]) -> Iterable[str]:
-    return (place(row) for row in rows)
-
-
 _PLACEMENTS: BindParameter[str] = bindparam("placements", expanding=True)
-_ACCOUNT = select(t.accounts).where(t.accounts.c.name == bindparam("name"))
 _BOOKS_IN_FORCE = _newest().where(t.price_books.c.name.in_(bindparam("names", expanding=True)))
 _STANDING_HOLDS = select(t.holds).where(t.holds.c.state.in_(STANDING)).order_by(t.holds.c.create_us, t.holds.c.name)
 _STANDING_HOLDS_OF = _STANDING_HOLDS.where(t.holds.c.placement.in_(_PLACEMENTS))
@@ -340,11 +240,6 @@ _ANSWER = select(t.requests.c.record).where(
     t.requests.c.method == bindparam("method"),
     t.requests.c.request_id == bindparam("request_id"),
 )
-_DATASET = case(
-    (t.charges.c.dataset != "", t.charges.c.dataset),
-    (t.charges.c.meter == METER_TRANSFER_BYTES, literal(q.NOT_RECORDED, t.Text)),
-    else_=literal(q.NO_DATASET, t.Text),
-)
 _POSTINGS_SUMMED = select(t.postings.c.currency, func.sum(t.postings.c.amount_micros).label("micros")).group_by(
     t.postings.c.currency
 )
@@ -358,7 +253,7 @@ _HOLDS_COUNTED = (
     select(t.holds.c.state, func.count().label("holds")).where(t.holds.c.state.in_(STANDING)).group_by(t.holds.c.state)
 )
 _READERS: dict[type, Callable[[Connection, Any], Any]] = {
-    q.AccountNamed: _account,
+    q.AccountNamed: lambda c, query: account_named(c, query.name),
     q.Accounts: _accounts,
     q.BoundedAccounts: _bounded_accounts,
     q.BoundedAccount: _bounded_account,
@@ -366,8 +261,8 @@ _READERS: dict[type, Callable[[Connection, Any], Any]] = {
     q.BooksInForce: _books_in_force,
     q.Books: _books,
     q.Usage: _usage,
-    q.Bill: _bill,
-    q.SummedCharges: _summed_charges,
+    q.Bill: bill,
+    q.SummedCharges: summed_charges,
     q.Postings: _postings,
     q.Holds: _holds,
     q.StandingHolds: _standing_holds,
