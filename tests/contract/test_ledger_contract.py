@@ -75,9 +75,9 @@ async def test_commands_of_one_call_see_each_other_in_order(ledger: Ledger) -> N
         ]
     )
     assert [r.reason if isinstance(r, Refusal) else type(r) for r in results] == [
-        Account, Account, int, int, Hold, "BALANCE_INSUFFICIENT",
+        Account, Account, c.Published, c.Published, Hold, "BALANCE_INSUFFICIENT",
     ]  # fmt: skip
-    assert results[4].price_version == results[3] == 2
+    assert results[4].price_version == results[3].version == 2
     assert (await account_named(ledger, "accounts/new")).free_micros == 3
     await assert_sound(ledger)
 

@@ -16,6 +16,8 @@ from typing import Any
 import click
 import yaml
 
+from suanmesh_cli.names import Name
+from suanmesh_cli.session import full_name
 from suanmesh_cli.usage import Misuse, text_of
 from suanmesh_cli.yamlfile import YamlFile
 from suanmesh_kernel.texts import Text
@@ -65,12 +67,17 @@ class _Entries:
         for number, node in enumerate(found.value):
             at = f"{under}[{number}]"
             entries.append(self._entry(node, at))
-            name = str(entries[-1]["name"] or "")
+            name = self._full(str(entries[-1]["name"] or ""))
             if not name or name in seen:
                 wrong = Text("comes twice", "出现两次") if name else Text("is missing", "缺失")
                 raise self._file.wrong(node, f"{at}.name", wrong)
             seen.add(name)
         return entries
+
+    def _full(self, name: str) -> str:
+        """A name as it is meant: `links/a` for `a`, where links are declared."""
+        kind = self._params["name"].type
+        return full_name(kind.collection, name) if name and isinstance(kind, Name) else name
 
     def _entry(self, node: yaml.Node, at: str) -> dict[str, Any]:
         pairs = self._pairs(node, at, tuple(self._params))

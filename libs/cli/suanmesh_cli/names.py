@@ -39,7 +39,7 @@ class Name(click.ParamType[str]):
     name = "name"
 
     def __init__(self, collection: str) -> None:
-        self._collection = collection
+        self.collection = collection
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """As it was given."""
@@ -55,10 +55,10 @@ class Name(click.ParamType[str]):
         context = ctx.params.get("context_name") or ctx.find_root().params.get("context_name") or ""
         session = Session(ctx.find_root().obj or {}, View(), context, bound_s=ASKING_S)
         try:
-            names = asyncio.run(there_are(session, self._collection))
+            names = asyncio.run(there_are(session, self.collection))
         except Refusal:
             return []
-        prefix = f"{self._collection}/"
+        prefix = f"{self.collection}/"
         shown = names if incomplete.startswith((prefix, "sites/")) else [short(each) for each in names]
         return [CompletionItem(each) for each in shown if each.startswith(incomplete)]
 

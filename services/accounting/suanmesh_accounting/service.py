@@ -95,13 +95,13 @@ class AccountingService(AccountingReads):
         book = price_book_pb2.PriceBook()
         book.CopyFrom(request.price_book)
         book.name = "priceBooks/" + checked_id(request.price_book_id, field="price_book_id")
-        checked_name(book.party, "parties", field="price_book.party")
-        wire.checked_currency(book.currency, "price_book.currency")
-        wire.book_from(book)
+        if request.keep_others:
+            wire.book_from(book)
+        else:
+            wire.require_book(book)
         book.effective_time.FromDatetime(self._clock.now())
-        document = book.SerializeToString()
-        command = c.PublishBook(book.name, document)
-        return await self._once(call, command, lambda version: wire.book_message(document, version))
+        command = c.PublishBook(book.name, book.SerializeToString(), request.keep_others)
+        return await self._once(call, command, lambda made: wire.book_message(made.document, made.version))
 
     async def PlaceHolds(self, request: pb.PlaceHoldsRequest, call: Call) -> pb.PlaceHoldsResponse:
         wire.require_count(request.items, HOLDS_MAX)

@@ -15,6 +15,7 @@ from suanmesh_accounting.domain.prices import Book, LinkTariff, MeterPrice, Rate
 from suanmesh_accounting.domain.queries import MeterUsage, ProvedUsage
 from suanmesh_kernel.money import Price, is_currency
 from suanmesh_kernel.months import month_of
+from suanmesh_kernel.names import checked_name
 from suanmesh_kernel.refusals import invalid_field
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -234,6 +235,32 @@ def book_message(document: bytes, version: int) -> price_book_pb2.PriceBook:
     message = price_book_pb2.PriceBook.FromString(document)
     message.version = version
     return message
+
+
+def require_book(book: price_book_pb2.PriceBook) -> None:
+    """Refuse a book that cannot come into force, with the field that is wrong."""
+    checked_name(book.party, "parties", field="price_book.party")
+    checked_currency(book.currency, "price_book.currency")
+    book_from(book)
+
+
+def changed_book(before: bytes, change: bytes) -> bytes:
+    """A book in which what a change says is other than before: an amount of 0 takes a price away, empty fields stay.
+
+    Raises InvalidArgument (`FIELD_INVALID`) where that makes no book.
+    """
+    book, said = price_book_pb2.PriceBook.FromString(before), price_book_pb2.PriceBook.FromString(change)
+    prices = {price.meter: price for price in [*book.prices, *said.prices]}
+    kept = [price for _, price in sorted(prices.items()) if price.amount_micros]
+    made = price_book_pb2.PriceBook(
+        name=said.name,
+        party=said.party or book.party,
+        currency=said.currency or book.currency,
+        prices=kept,
+        effective_time=said.effective_time,
+    )
+    require_book(made)
+    return made.SerializeToString()
 
 
 def price_from(message: money_pb2.Price, field: str) -> Price:

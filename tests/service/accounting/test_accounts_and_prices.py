@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
 
 from suanmesh.accounting.v1 import account_pb2
 from suanmesh.accounting.v1 import accounting_service_pb2 as pb
+from suanmesh.accounting.v1.price_book_pb2 import PriceBook
 from suanmesh.accounting.v1.usage_pb2 import MeterReading
-from suanmesh.type.v1.money_pb2 import METER_CPU_US, METER_TRANSFER_BYTES, Price
+from suanmesh.type.v1.money_pb2 import METER_CPU_US, METER_MEMORY_MIB_S, METER_TRANSFER_BYTES, Price
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_sdk.status import refusal_of
 
@@ -137,6 +139,42 @@ async def test_every_version_of_a_price_stays(books: Any) -> None:
         ("priceBooks/a", 2, 3),
         ("priceBooks/b", 1, 7),
     ]
+
+
+async def test_who_sets_a_price_undoes_none_that_another_sets(books: Any) -> None:
+    """Two people who make one thing dearer each, at the same time, would else have one of both in force, unseen."""
+
+    def change(request_id: str, *prices: Price, party: str = "") -> Awaitable[PriceBook]:
+        book = PriceBook(party=party, prices=prices)
+        request = pb.PublishPriceBookRequest(
+            price_book_id="a", price_book=book, request_id=request_id, keep_others=True
+        )
+        return books.operator.accounting.PublishPriceBook(request)
+
+    memory = Price(meter=METER_MEMORY_MIB_S, amount_micros=5, per_quantity=2)
+    moved = Price(meter=METER_TRANSFER_BYTES, amount_micros=7, per_quantity=1)
+    made = await asyncio.gather(change("one", memory), change("other", moved))
+    assert sorted(book.version for book in made) == [2, 3]
+    cpu = Price(meter=METER_CPU_US, amount_micros=1, per_quantity=1)
+    newest = max(made, key=lambda book: book.version)
+    assert list(newest.prices) == [cpu, memory, moved]
+    assert (newest.party, newest.currency) == ("parties/a-power", "CNY")
+    assert await change("one", memory) in made
+    freed = await change("free", Price(meter=METER_CPU_US, per_quantity=1), party="parties/other")
+    assert (freed.version, list(freed.prices), freed.party) == (4, [memory, moved], "parties/other")
+
+
+async def test_a_book_that_keeps_nothing_says_all(books: Any) -> None:
+    """Prices of nobody, or in no currency, would come into force for a name that was mistyped."""
+    for party, field in (("", "price_book.party"), ("parties/p", "price_book.currency")):
+        request = pb.PublishPriceBookRequest(
+            price_book_id="mistyped", price_book=PriceBook(party=party), keep_others=True
+        )
+        with pytest.raises(Refusal) as refused:
+            await books.operator.accounting.PublishPriceBook(request)
+        assert (refused.value.reason, refused.value.facts["field"]) == ("FIELD_INVALID", field)
+    known = await books.operator.accounting.ListPriceBooks(pb.ListPriceBooksRequest())
+    assert "priceBooks/mistyped" not in [book.name for book in known.price_books]
 
 
 async def test_a_new_price_changes_nothing_that_was_held_before(books: Any) -> None:

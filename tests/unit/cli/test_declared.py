@@ -65,6 +65,7 @@ def test_prices_are_pairs(tmp_path: Path) -> None:
         ("links:\n- {name: a-b, loss-ppm: -1}", 2, "links[0].loss-ppm"),
         ("links:\n- {name: a-b}\n- {name: a-c, form: a}", 3, "links[1].form"),
         ("links:\n- {name: a-b}\n- {name: a-b}", 3, "links[1].name"),
+        ("links:\n- {name: a-b}\n- {name: links/a-b}", 3, "links[1].name"),
         ("links:\n- {name: a-b, name: a-c}", 2, "links[0].name"),
         ("links:\n- {from: a}", 2, "links[0].name"),
         ("links:\n- {name: }", 2, "links[0].name"),

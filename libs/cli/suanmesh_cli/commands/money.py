@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from collections.abc import Sequence
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -34,8 +35,13 @@ from suanmesh_cli.usage import Misuse
 from suanmesh_kernel.refusals import InvalidArgument, NotFound
 from suanmesh_kernel.texts import Text
 
+if TYPE_CHECKING:
+    from suanmesh_sdk import Mesh
+
 REPEAT = "Repeat with the same one to do it no more than once."
 FREE = "free"
+_EXACT = Context(prec=60, traps=[Inexact, InvalidOperation, Overflow])
+"""Nothing of an amount is rounded away in silence."""
 
 
 def _price(each: object) -> str:
@@ -148,13 +154,15 @@ async def list_prices(session: Session) -> None:
 async def show_price(session: Session, names: tuple[str, ...]) -> int:
     """Show the price books NAMES as they are in force."""
 
-    async def show(name: str) -> None:
-        book = await _in_force(session, full_name("priceBooks", name))
-        if book is None:
-            raise unknown(name)
-        output.show_one(session.view, book, lambda: table(session.view, [book], PRICE_COLUMNS), PRICE_COLUMNS)
+    async with session.mesh() as mesh:
 
-    return await each_of(session, names, show)
+        async def show(name: str) -> None:
+            book = await _in_force(session, mesh, full_name("priceBooks", name))
+            if book is None:
+                raise unknown(name)
+            output.show_one(session.view, book, lambda: table(session.view, [book], PRICE_COLUMNS), PRICE_COLUMNS)
+
+        return await each_of(session, names, show)
 
 
 @price.command("history")
@@ -186,23 +194,24 @@ async def set_prices(session: Session, file: Path | None, **given: Any) -> int:
     """
     ctx = click.get_current_context()
     wanted = {each["name"]: each for each in declared(ctx, file, "price-books", given)}
-    changes = {name: dict(price_given(price) for price in each["prices"]) for name, each in wanted.items()}
+    changes = {name: _changed(each["prices"]) for name, each in wanted.items()}
     for name, change in changes.items():
         if not name or not change:
             raise Misuse(Text(f"No prices for {name}.", f"{name} 没有价格。"), ctx)
     async with session.mesh() as mesh:
 
         async def publish(name: str) -> None:
-            each, full = wanted[name], full_name("priceBooks", name)
-            book = await _in_force(session, full) or PriceBook()
-            kept = {price.meter: price for price in book.prices} | changes[name]
-            made = PriceBook(
-                party=full_name("parties", each["party"]) if each["party"] else book.party,
-                currency=each["currency"] or book.currency,
-                prices=[price for _, price in sorted(kept.items()) if price is not None],
+            each = wanted[name]
+            book = PriceBook(
+                party=full_name("parties", each["party"]) if each["party"] else "",
+                currency=each["currency"],
+                prices=changes[name],
             )
             request = PublishPriceBookRequest(
-                price_book_id=units.short(full), price_book=made, request_id=each["request_id"]
+                price_book_id=units.short(full_name("priceBooks", name)),
+                price_book=book,
+                request_id=each["request_id"],
+                keep_others=True,
             )
             done = await mesh.accounting.PublishPriceBook(request, timeout=session.timeout_s)
             output.show_one(session.view, done, lambda: table(session.view, [done], PRICE_COLUMNS), PRICE_COLUMNS)
@@ -234,16 +243,16 @@ async def show_ledger(session: Session) -> int:
     return 1 if any(sums.values()) else 0
 
 
-def micros(amount: str) -> int:
-    """An amount as people write it, in 10^-6. Raises InvalidArgument where it is none, or finer than that."""
+def micros(amount: str, *, least: int = 1) -> int:
+    """An amount as people write it, in 10^-6. Raises InvalidArgument where it is none, finer, or below `least`."""
     try:
-        exact = Decimal(amount) * 1_000_000
-    except ArithmeticError:  # no number, or one beyond all bounds
+        exact = _EXACT.multiply(Decimal(amount), Decimal(1_000_000))
+    except ArithmeticError:  # no number, one beyond all bounds, or with more digits than any amount has
         exact = Decimal("NaN")
-    if not exact.is_finite() or exact != exact.to_integral_value() or not 0 < exact < 2**63:
+    if not exact.is_finite() or exact != exact.to_integral_value() or not least <= exact < 2**63:
         problem = Text(
-            f"{amount[:40]!r} is not a positive amount with at most six decimals",
-            f"{amount[:40]!r} 不是最多六位小数的正金额",
+            f"{amount[:40]!r} is not a {'positive ' if least else ''}amount with at most six decimals",
+            f"{amount[:40]!r} 不是最多六位小数的{'正' if least else ''}金额",
         )
         raise refusal(InvalidArgument, "FIELD_INVALID", problem, field="amount")
     return int(exact)
@@ -260,27 +269,36 @@ def print_account(session: Session, shown: Account) -> None:
     output.show_one(session.view, shown, lambda: table(session.view, [shown], ACCOUNT_COLUMNS), ACCOUNT_COLUMNS)
 
 
-async def _in_force(session: Session, name: str) -> PriceBook | None:
+async def _in_force(session: Session, mesh: Mesh, name: str) -> PriceBook | None:
     """The version of a price book in force; None where there is no such book."""
-    request = ListPriceBooksRequest(price_book=name)
-    async with session.mesh() as mesh:
-        found = await mesh.accounting.ListPriceBooks(request, timeout=session.timeout_s)
+    found = await mesh.accounting.ListPriceBooks(ListPriceBooksRequest(price_book=name), timeout=session.timeout_s)
     return found.price_books[0] if found.price_books else None
 
 
-def price_given(text: str) -> tuple[int, Price | None]:
-    """A meter, and its price; None for one that is free. Raises InvalidArgument."""
+def _changed(prices: Sequence[str]) -> list[Price]:
+    """The prices given, by meter. Raises InvalidArgument, also for a meter that is given twice."""
+    given = [price_given(each) for each in prices]
+    for number, price in enumerate(given):
+        if price.meter in [each.meter for each in given[:number]]:
+            word = prices[number].partition("=")[0]
+            twice = Text(f"{word[:60]!r} comes twice", f"{word[:60]!r} 出现两次")
+            raise refusal(InvalidArgument, "FIELD_INVALID", twice, field="prices")
+    return sorted(given, key=lambda price: price.meter)
+
+
+def price_given(text: str) -> Price:
+    """The price of a meter; of one that is free an amount of 0. Raises InvalidArgument."""
     word, _, said = text.partition("=")
     amount, _, unit = said.partition("/")
     meter = next((number for number, known in units.METERS.items() if known == word.strip()), 0)
     plain = unit.strip().replace("-", "·").replace(".", "·")
     pairs = [per for (of, per), known in units.PRICE_UNITS.items() if of == meter and known == plain]
     if meter and said.strip() == FREE:
-        return meter, None
+        return Price(meter=meter, per_quantity=1)  # type: ignore[arg-type]
     if not meter or not pairs:
         known = ", ".join(
             f"{units.METERS[of]}=…/{each.replace('·', '-')}" for (of, _), each in units.PRICE_UNITS.items()
         )
         problem = Text(f"{text[:60]!r} is no price; there are {known}", f"{text[:60]!r} 不是价格；可用：{known}")
         raise refusal(InvalidArgument, "FIELD_INVALID", problem, field="prices")
-    return meter, Price(meter=meter, amount_micros=micros(amount.strip()), per_quantity=pairs[0])  # type: ignore[arg-type]
+    return Price(meter=meter, amount_micros=micros(amount.strip()), per_quantity=pairs[0])  # type: ignore[arg-type]

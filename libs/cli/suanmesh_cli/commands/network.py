@@ -273,7 +273,7 @@ def link_facts(link: Link) -> Facts:
 async def _declared(session: Session, mesh: Mesh, names: list[str]) -> dict[str, Link]:
     """Those of the names that are declared."""
     if len(names) > 1:
-        whole = replace(session, limit=None)
+        whole = replace(session, limit=0)
         links = await listed(whole, mesh.network_orchestrator.ListLinks, ListLinksRequest(), "links")
         return {link.name: link for link in links}
     try:
@@ -317,6 +317,6 @@ def _change(found: Link, given: dict[str, Any]) -> None:
         found.risk_groups.extend(given["groups"])
     if given["cost"]:
         found.ClearField("price")
-        _, paid = price_given(f"transfer={given['cost']}")
-        if paid is not None:
+        paid = price_given(f"transfer={given['cost']}")
+        if paid.amount_micros:
             found.price.CopyFrom(paid)

@@ -91,15 +91,25 @@ class SetPartyBudget(Command[PartyBudget]):
     now_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class PublishBook(Command[int]):
-    """Put the next version of a price book into force; gives its number. `document` is a PriceBook.
+class Published(NamedTuple):
+    """A version of a price book that came into force; `document` is a PriceBook whose own version says nothing."""
 
-    Refused with ResourceExhausted (`PRICE_BOOKS_TOO_MANY`).
+    version: int
+    document: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PublishBook(Command[Published]):
+    """Put the next version of a price book into force. `document` is a PriceBook.
+
+    Refused with ResourceExhausted (`PRICE_BOOKS_TOO_MANY`) and, where what is kept makes no book of it, with
+    InvalidArgument (`FIELD_INVALID`).
     """
 
     name: str
     document: bytes
+    keep_others: bool = False
+    """Whether what the document does not say stays as in the version in force."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,8 @@ def _charged(account: str, start_us: int, end_us: int) -> list[ColumnElement[boo
 
 def _whole(c: Connection, owed: list[ColumnElement[bool]], held_micros: int = 0) -> _Whole:
     newest = c.execute(select(func.max(t.charges.c.id))).scalar_one() or 0
-    return _Whole(newest, *map(int, c.execute(select(*_COUNTED).where(*owed)).one()), held_micros)
+    charges, total, waived = map(int, c.execute(select(*_COUNTED).where(*owed)).one())
+    return _Whole(newest, charges, total, waived, held_micros)
 
 
 def _place(place: str, whole: _Whole) -> str:

@@ -13,6 +13,7 @@ from suanmesh_accounting.domain.commands import (
     OpenAccount,
     PlaceHold,
     PublishBook,
+    Published,
 )
 from suanmesh_accounting.domain.ledger import (
     Account,
@@ -30,7 +31,7 @@ from suanmesh_accounting.domain.prices import Book
 from suanmesh_accounting.ledger import tables as t
 from suanmesh_accounting.ledger.budgets import require_within_budgets
 from suanmesh_accounting.ledger.session import Session
-from suanmesh_accounting.wire import stored_book
+from suanmesh_accounting.wire import changed_book, stored_book
 from suanmesh_kernel.refusals import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
 
 BALANCE_MICROS_MAX = 9 * 10**18
@@ -91,18 +92,22 @@ def close_account(session: Session, command: CloseAccount) -> Account:
     return session.close_account(command.name, command.post_us)
 
 
-def publish_book(session: Session, command: PublishBook) -> int:
-    """Put the next version of a book into force."""
-    version = version_in_force(session, command.name) + 1
+def publish_book(session: Session, command: PublishBook) -> Published:
+    """Put the next version of a book into force, made of the one before where that is to be kept."""
+    before = version_in_force(session, command.name)
+    version, document = before + 1, command.document
+    if command.keep_others:
+        document = changed_book(_document_of(session, command.name, before) or b"", document)
     if version > PRICE_BOOK_VERSIONS_MAX:
         message = f"{command.name} has {PRICE_BOOK_VERSIONS_MAX} versions; begin another book"
         raise ResourceExhausted("PRICE_BOOKS_TOO_MANY", message, name=command.name, most=PRICE_BOOK_VERSIONS_MAX)
     if version == 1:
         _require_room_for_book(session, command.name)
-    session.add(t.price_books, {"name": command.name, "version": version, "document": command.document})
+    session.add(t.price_books, {"name": command.name, "version": version, "document": document})
     session.in_force[command.name] = version
-    session.published[command.name, version] = stored_book(command.document, version)
-    return version
+    session.published[command.name, version] = stored_book(document, version)
+    session.documents[command.name, version] = document
+    return Published(version, document)
 
 
 def _require_room_for_book(session: Session, name: str) -> None:
@@ -183,13 +188,21 @@ def book_of(session: Session, name: str, version: int) -> Book:
     if (published := session.published.get((name, version))) is not None:
         return published
     if (name, version) not in session.books:
-        columns = t.price_books.c
-        query = select(columns.document).where(columns.name == name, columns.version == version)
-        document = session.connection.execute(query).scalar()
+        document = _document_of(session, name, version)
         if document is None:
             raise NotFound("PRICE_UNKNOWN", f"no price book {name}", name=name)
         session.books[name, version] = stored_book(document, version)
     return session.books[name, version]
+
+
+def _document_of(session: Session, name: str, version: int) -> bytes | None:
+    """The message of a version; None where there is none."""
+    if (published := session.documents.get((name, version))) is not None:
+        return published
+    columns = t.price_books.c
+    query = select(columns.document).where(columns.name == name, columns.version == version)
+    document: bytes | None = session.connection.execute(query).scalar()
+    return document
 
 
 _NEWEST_VERSION = select(func.max(t.price_books.c.version)).where(t.price_books.c.name == bindparam("name"))

@@ -41,6 +41,8 @@ class Session:
         self.connection = connection
         self.books = books
         self.published: dict[tuple[str, int], Book] = {}
+        self.documents: dict[tuple[str, int], bytes] = {}
+        """Messages of the versions that came into force in this transaction."""
         self._accounts: dict[str, Tracked[Account] | None] = {}
         self._moved: dict[str, list[int]] = {}
         """By account, what was added to its balance and to what is held of it since its `now`."""

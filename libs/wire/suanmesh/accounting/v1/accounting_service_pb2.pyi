@@ -301,10 +301,16 @@ class PublishPriceBookRequest(message.Message):
     PRICE_BOOK_ID_FIELD_NUMBER: builtins.int
     PRICE_BOOK_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    KEEP_OTHERS_FIELD_NUMBER: builtins.int
     price_book_id: builtins.str
     """Last part of the name: lower-case letters, digits and hyphens, 1 to 63."""
     request_id: builtins.str
     """Makes the call idempotent (AIP-155)."""
+    keep_others: builtins.bool
+    """Whether the book only says what is to be other than in the version in force: meters it does not name keep their
+    price, one whose amount is 0 is free from now on, and where party or currency are empty they stay. So of several who
+    set prices of one book at once none undoes what another set.
+    """
     @builtins.property
     def price_book(self) -> price_book_pb2.PriceBook:
         """The book: party, currency and prices."""
@@ -315,10 +321,11 @@ class PublishPriceBookRequest(message.Message):
         price_book_id: builtins.str = ...,
         price_book: price_book_pb2.PriceBook | None = ...,
         request_id: builtins.str = ...,
+        keep_others: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["price_book", b"price_book"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["price_book", b"price_book", "price_book_id", b"price_book_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["keep_others", b"keep_others", "price_book", b"price_book", "price_book_id", b"price_book_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

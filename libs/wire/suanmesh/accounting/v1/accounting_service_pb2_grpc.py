@@ -228,7 +228,8 @@ class AccountingServiceServicer(object):
         """Puts a new version of a price book into force.
 
         Errors:
-        * `INVALID_ARGUMENT` (`FIELD_INVALID`): a negative amount, a second price for a meter.
+        * `INVALID_ARGUMENT` (`FIELD_INVALID`): a negative amount, a second price for a meter; no party or no currency, unless
+        those in force are kept.
         * `RESOURCE_EXHAUSTED` (`PRICE_BOOKS_TOO_MANY`): books, or versions of this one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -310,7 +311,8 @@ class AccountingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetBill(self, request, context):
-        """Returns the charges of an account, oldest first, and the sum of them all.
+        """Returns the charges of an account, oldest first, and the sum of them all. All pages are of the moment of the first:
+        what is charged meanwhile is on none of them.
 
         Errors:
         * `NOT_FOUND` (`ACCOUNT_UNKNOWN`): also when it is another party's.
@@ -321,6 +323,7 @@ class AccountingServiceServicer(object):
 
     def SummarizeCharges(self, request, context):
         """Sums the charges of an account in a period by job, day, site, meter or dataset, in the order of these, and all of them.
+        All pages are of the moment of the first.
 
         Errors:
         * `NOT_FOUND` (`ACCOUNT_UNKNOWN`): also when it is another party's.

@@ -74,7 +74,8 @@ class AccountingServiceStub:
     """Puts a new version of a price book into force.
 
     Errors:
-      * `INVALID_ARGUMENT` (`FIELD_INVALID`): a negative amount, a second price for a meter.
+      * `INVALID_ARGUMENT` (`FIELD_INVALID`): a negative amount, a second price for a meter; no party or no currency, unless
+        those in force are kept.
       * `RESOURCE_EXHAUSTED` (`PRICE_BOOKS_TOO_MANY`): books, or versions of this one.
     """
     ListPriceBooks: aio.UnaryUnaryMultiCallable[accounting_service_pb2.ListPriceBooksRequest, accounting_service_pb2.ListPriceBooksResponse]
@@ -131,13 +132,15 @@ class AccountingServiceStub:
       * `INVALID_ARGUMENT` (`FIELD_INVALID`): more than 100 works.
     """
     GetBill: aio.UnaryUnaryMultiCallable[accounting_service_pb2.GetBillRequest, usage_pb2.Bill]
-    """Returns the charges of an account, oldest first, and the sum of them all.
+    """Returns the charges of an account, oldest first, and the sum of them all. All pages are of the moment of the first:
+    what is charged meanwhile is on none of them.
 
     Errors:
       * `NOT_FOUND` (`ACCOUNT_UNKNOWN`): also when it is another party's.
     """
     SummarizeCharges: aio.UnaryUnaryMultiCallable[accounting_service_pb2.SummarizeChargesRequest, accounting_service_pb2.SummarizeChargesResponse]
     """Sums the charges of an account in a period by job, day, site, meter or dataset, in the order of these, and all of them.
+    All pages are of the moment of the first.
 
     Errors:
       * `NOT_FOUND` (`ACCOUNT_UNKNOWN`): also when it is another party's.
@@ -261,7 +264,8 @@ class AccountingServiceServicer(metaclass=abc_1.ABCMeta):
         """Puts a new version of a price book into force.
 
         Errors:
-          * `INVALID_ARGUMENT` (`FIELD_INVALID`): a negative amount, a second price for a meter.
+          * `INVALID_ARGUMENT` (`FIELD_INVALID`): a negative amount, a second price for a meter; no party or no currency, unless
+            those in force are kept.
           * `RESOURCE_EXHAUSTED` (`PRICE_BOOKS_TOO_MANY`): books, or versions of this one.
         """
 
@@ -354,7 +358,8 @@ class AccountingServiceServicer(metaclass=abc_1.ABCMeta):
         request: accounting_service_pb2.GetBillRequest,
         context: aio.ServicerContext[accounting_service_pb2.GetBillRequest, abc.Awaitable[usage_pb2.Bill]],
     ) -> abc.Awaitable[usage_pb2.Bill]:
-        """Returns the charges of an account, oldest first, and the sum of them all.
+        """Returns the charges of an account, oldest first, and the sum of them all. All pages are of the moment of the first:
+        what is charged meanwhile is on none of them.
 
         Errors:
           * `NOT_FOUND` (`ACCOUNT_UNKNOWN`): also when it is another party's.
@@ -367,6 +372,7 @@ class AccountingServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[accounting_service_pb2.SummarizeChargesRequest, abc.Awaitable[accounting_service_pb2.SummarizeChargesResponse]],
     ) -> abc.Awaitable[accounting_service_pb2.SummarizeChargesResponse]:
         """Sums the charges of an account in a period by job, day, site, meter or dataset, in the order of these, and all of them.
+        All pages are of the moment of the first.
 
         Errors:
           * `NOT_FOUND` (`ACCOUNT_UNKNOWN`): also when it is another party's.
