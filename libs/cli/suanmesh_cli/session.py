@@ -48,7 +48,7 @@ class Session:
     bound_s: float | None = None
     """How long the whole command may take; None for as long as it takes."""
     limit: int | None = None
-    """Most items of a list; 0 for ITEMS_MAX, None where none was given."""
+    """Most items of a list; 0 for all there are, None where none was given."""
     reach: Reach = field(default_factory=Reach)
     """How well the mesh is reached, told by what waits."""
 
@@ -66,6 +66,11 @@ class Session:
     def context(self) -> contexts.Context:
         """The context to use. Raises FailedPrecondition where there is none."""
         return contexts.current(self.environment, self.context_name)
+
+    @property
+    def items_max(self) -> int:
+        """Most items that are shown of a list."""
+        return ITEMS_MAX if self.limit is None else self.limit or sys.maxsize
 
     def moment(self, text: str) -> Timestamp | None:
         """The moment that `text` stands for in the zone of the times shown; None for an empty one. Raises Misuse."""
@@ -159,8 +164,7 @@ class Titles(click.ParamType[tuple[str, ...]]):
 
 async def pages(session: Session, call: Callable[..., Any], request: Any, field: str) -> AsyncIterator[Any]:
     """Every item of a paged list, page by page, up to the session's limit; where there are more, a note says so."""
-    most = session.limit or ITEMS_MAX
-    shown = 0
+    most, shown = session.items_max, 0
     while True:
         request.page_size = min(PAGE_ITEMS, most - shown)
         answer = await call(request, timeout=session.timeout_s)

@@ -41,6 +41,7 @@ CHINESE: Final = {
     "COST": "总价",
     "CPU": "处理器",
     "CURRENCY": "币种",
+    "CARRIED": "结转",
     "CERTIFICATE UNTIL": "证书有效至",
     "DATA ENDPOINT": "数据端点",
     "ISSUED BEFORE": "早于此签发",

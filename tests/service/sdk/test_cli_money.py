@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -36,7 +37,7 @@ from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest
 from suanmesh.transport.v1.dataset_pb2 import Dataset
 from suanmesh.transport.v1.transport_service_pb2 import GetDatasetRequest
-from suanmesh.type.v1.money_pb2 import METER_CPU_US, METER_TRANSFER_BYTES, Price
+from suanmesh.type.v1.money_pb2 import METER_CPU_US, METER_MEMORY_MIB_S, METER_TRANSFER_BYTES, Price
 
 Run = Callable[..., Awaitable[Result]]
 CHARGES = [
@@ -67,13 +68,24 @@ async def test_a_bill_as_csv_adds_up_to_its_foot(oracle: Any, run: Run) -> None:
 async def test_a_line_of_csv_is_its_quantity_at_its_price(oracle: Any, run: Run) -> None:
     """Who checks a bill with a spreadsheet has the CSV alone: quantities and prices are numbers there."""
     cpu = Price(meter=METER_CPU_US, amount_micros=165_000, per_quantity=3_600_000_000)
-    used = Charge(meter=METER_CPU_US, quantity=5_000_000_000, amount_micros=229_167, currency="CNY", price=cpu)
-    owed = Bill(account="accounts/a", currency="CNY", charges=[used], total_micros=229_167)
+    owed, left = Bill(account="accounts/a", currency="CNY"), 0
+    for quantity, waived in ((5_000_000_000, 0), (30_000, 0), (30_000, 0), (30_000, 1)):
+        exact = quantity * cpu.amount_micros + left
+        amount = round(Fraction(exact, cpu.per_quantity))
+        owed.charges.add(
+            meter=METER_CPU_US, quantity=quantity, amount_micros=amount - waived, waived_micros=waived, currency="CNY",
+            price=cpu, remainder_in=left,
+        )  # fmt: skip
+        left = exact - amount * cpu.per_quantity
+    assert [charge.amount_micros for charge in owed.charges] == [229_167, 1, 1, 1]
+    owed.total_micros, owed.waived_micros = sum(charge.amount_micros for charge in owed.charges), 1
     oracle.answers["GetBill"] = owed
-    line, foot = rows_of(await run("bill", "show", "--account", "a", "-o", "csv"))
-    amount = Decimal(line["quantity"]) * Decimal(line["price"]) / Decimal(line["price_per"])
-    assert amount.quantize(Decimal("0.000001"), ROUND_HALF_EVEN) == Decimal(line["amount"])
-    assert (line["unit"], line["currency"], foot["currency"]) == ("cpu·µs", "CNY", "CNY")
+    *lines, foot = rows_of(await run("bill", "show", "--account", "a", "-o", "csv"))
+    for line in lines:
+        exact = Decimal(line["quantity"]) * Decimal(line["price"]) + Decimal(line["carried"])
+        amount = (exact / Decimal(line["price_per"])).quantize(Decimal("0.000001"), ROUND_HALF_EVEN)
+        assert amount == Decimal(line["amount"]) + Decimal(line["waived"])
+        assert (line["unit"], line["currency"], foot["currency"]) == ("cpu·µs", "CNY", "CNY")
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "json", "yaml", "jsonl", "name"])
@@ -103,7 +115,10 @@ async def test_a_bill_that_is_cut_says_of_how_many_lines_its_total_is(oracle: An
 
 
 async def test_days_are_as_long_as_clocks_make_them(oracle: Any, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where clocks were put back the sums of the summer's days would be those of other hours than their lines."""
+    """Where clocks were put back the sums of the summer's days would be those of other hours than their lines.
+
+    What is charged between the answers is in lines and foot, or in neither.
+    """
     asked = []
 
     async def answer(body: bytes, context: Any) -> bytes:
@@ -111,10 +126,11 @@ async def test_days_are_as_long_as_clocks_make_them(oracle: Any, run: Run, monke
             return b""
         request = SummarizeChargesRequest.FromString(body)
         asked.append((request.start_time.ToJsonString(), request.end_time.ToJsonString(), request.utc_offset_min))
-        made = SummarizeChargesResponse(account="accounts/a", currency="EUR", charges=4, total_micros=40)
+        made = SummarizeChargesResponse(account="accounts/a", currency="EUR")
         moments = {120: ("2026-10-24T08:00:00Z", "2026-10-24T23:30:00Z"), 60: ("2026-10-25T22:30:00Z",)}
         every = [at for told in moments.values() for at in told]
-        for at in moments[request.utc_offset_min] if len(asked) > 1 else every:
+        for at in moments[request.utc_offset_min] if len(asked) > 1 else every[1:]:
+            made.charges, made.total_micros = made.charges + 1, made.total_micros + 10
             each = made.sums.add(charges=1, amount_micros=10)
             for field in (each.first_time, each.last_time):
                 field.FromJsonString(at)
@@ -137,7 +153,7 @@ async def test_days_are_as_long_as_clocks_make_them(oracle: Any, run: Run, monke
         ("2026-09-30T22:00:00Z", "2026-10-25T01:00:00Z", 120),
         ("2026-10-25T01:00:00Z", "2026-10-31T23:00:00Z", 60),
     ]
-    assert foot["amount"] == "0.000040"
+    assert (foot["charges"], foot["amount"]) == ("3", "0.000030")
 
 
 async def test_a_period_is_what_people_mean_by_it(oracle: Any, run: Run) -> None:
@@ -284,6 +300,26 @@ async def test_a_budget_of_the_month_is_set_and_shown(oracle: Any, run: Run) -> 
     assert "1.000000" in (await run("budget", "list", "-o", "wide")).stdout
 
 
+@pytest.mark.parametrize(
+    ("amount", "micros"),
+    [("0", 0), ("0.000001", 1), ("12.50", 12_500_000), ("1.0000000", 1_000_000), ("9223372036854.775807", 2**63 - 1)],
+)
+async def test_an_amount_is_taken_as_it_is_written(oracle: Any, run: Run, amount: str, micros: int) -> None:
+    """What is typed is what is in the books, to the last digit; a budget of nothing stops an account from spending."""
+    oracle.answers["SetBudget"] = Account(name="accounts/a")
+    assert (await run("budget", "set", "a", amount)).exit_code == 0
+    assert SetBudgetRequest.FromString(oracle.asked[-1][1]).budget.amount_micros == micros
+
+
+@pytest.mark.parametrize(
+    "amount", ["1." + "0" * 40 + "1", "1e-7", "1e-999999", "9223372036854.775808", "1e400", "nan", "-0.5", "1,5", ""]
+)
+async def test_an_amount_that_is_none_is_not_sent(oracle: Any, run: Run, amount: str) -> None:
+    """Nothing of an amount is rounded away in silence."""
+    assert (await run("budget", "set", "a", "--", amount)).exit_code == 2
+    assert not oracle.asked
+
+
 async def test_a_budget_of_a_party_is_set_shown_and_said_to_last(oracle: Any, run: Run) -> None:
     """A sum over accounts that leaves one out, or is set in another currency, is no bound at all."""
     month = Budget(
@@ -327,24 +363,24 @@ async def test_a_budget_of_a_party_is_set_shown_and_said_to_last(oracle: Any, ru
 
 
 async def test_a_price_is_set_without_losing_the_others(oracle: Any, run: Run) -> None:
-    """Who makes memory dearer must not make processors free."""
-    before = PriceBook(
-        name="priceBooks/a", party="parties/p", currency="CNY",
-        prices=[Price(meter=METER_CPU_US, amount_micros=1, per_quantity=1),
-                Price(meter=METER_TRANSFER_BYTES, amount_micros=2, per_quantity=1)],
-    )  # fmt: skip
-    oracle.answers["ListPriceBooks"] = ListPriceBooksResponse(price_books=[before])
-    oracle.answers["PublishPriceBook"] = before
-    done = await run("price", "set", "a", "memory=0.0165/GiB-h", "transfer=free")
+    """Who makes memory dearer must not make processors free, nor undo what another sets at the same time."""
+    oracle.answers["PublishPriceBook"] = PriceBook(name="priceBooks/a")
+    oracle.answers["ListPriceBooks"] = ListPriceBooksResponse(price_books=[PriceBook(name="priceBooks/a")])
+    done = await run("price", "set", "a", "transfer=free", "memory=0.0165/GiB-h")
     assert done.exit_code == 0, done.output
+    assert [method for method, _ in oracle.asked] == ["PublishPriceBook"]
     sent = PublishPriceBookRequest.FromString(oracle.asked[-1][1])
-    assert (sent.price_book_id, sent.price_book.party, sent.price_book.currency) == ("a", "parties/p", "CNY")
+    assert (sent.price_book_id, sent.price_book.party, sent.price_book.currency) == ("a", "", "")
+    assert sent.keep_others
     assert [(each.meter, each.amount_micros, each.per_quantity) for each in sent.price_book.prices] == [
-        (1, 1, 1), (2, 16_500, 1024 * 3600),
+        (METER_MEMORY_MIB_S, 16_500, 1024 * 3600), (METER_TRANSFER_BYTES, 0, 1),
     ]  # fmt: skip
     for wrong in ("cpu=1", "cpu=1/hour", "gpu=1/core-h", "cpu=0.0000001/core-h"):
         refused = await run("price", "set", "a", wrong)
         assert (refused.exit_code, oracle.asked[-1][0]) == (2, "PublishPriceBook")
+    twice = await run("price", "set", "a", "cpu=1/core-h", "cpu=2/core-h")
+    assert (twice.exit_code, len(oracle.asked)) == (2, 1)
+    assert "'cpu' comes twice" in twice.stderr
     history = await run("price", "history", "a")
     assert history.exit_code == 0
     assert ListPriceBooksRequest.FromString(oracle.asked[-1][1]).all_versions

@@ -34,3 +34,10 @@ async def test_a_list_that_is_cut_says_so(count: int, noted: bool, capsys: pytes
     said = capsys.readouterr()
     assert said.out == ""
     assert bool(said.err) == noted
+
+
+async def test_a_limit_of_nothing_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    """A bill of a hundred thousand lines that is exported with `--limit 0`, for all, must come whole."""
+    items = await listed(Session({}, View(), limit=0), Sites(ITEMS_MAX + 1).list, ListSitesRequest(), "sites")
+    assert len(items) == ITEMS_MAX + 1
+    assert capsys.readouterr().err == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC
@@ -25,7 +26,7 @@ from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.names import Name
 from suanmesh_cli.render import bill as rendering
 from suanmesh_cli.render import sums
-from suanmesh_cli.session import ITEMS_MAX, Session, full_name, listed, listing
+from suanmesh_cli.session import Session, full_name, listed, listing
 from suanmesh_cli.texts import refusal
 from suanmesh_cli.usage import Misuse
 from suanmesh_kernel.clock import SystemClock
@@ -46,6 +47,8 @@ GROUPS = {
     "meter": SummarizeChargesRequest.GROUP_BY_METER,
     "dataset": SummarizeChargesRequest.GROUP_BY_DATASET,
 }
+TOTALS = ("charges", "total_micros", "waived_micros")
+"""What an answer says of all sums together, the same on each of its pages."""
 LABELS = {"label": "job", "dataset-label": "dataset"}
 """Of what the labels are that are summed by, as `label:KEY`."""
 
@@ -109,7 +112,7 @@ async def show_bill(session: Session, account_name: str, job_name: str, start: s
 
 async def _all_charges(session: Session, mesh: Mesh, request: GetBillRequest) -> Bill:
     """The bill with the charges of all its pages, up to the limit; where there are more, a note says so."""
-    most = session.limit or ITEMS_MAX
+    most = session.items_max
     request.page_size = min(PAGE, most)
     owed = await mesh.accounting.GetBill(request, timeout=session.timeout_s)
     while owed.next_page_token and len(owed.charges) < most:
@@ -131,11 +134,12 @@ async def _show_sums(
     request = SummarizeChargesRequest(
         account=account, group_by=GROUPS[group], start_time=period[0], end_time=period[1], utc_offset_min=offset_min
     )
-    most = session.limit or ITEMS_MAX
-    answer = await _all_sums(session, mesh, request, ITEMS_MAX if key or by == "day" else most)
-    rows = [sums.row(group, each, offset_min) for each in answer.sums]
+    most = session.items_max
+    answer = await _all_sums(session, mesh, request, sys.maxsize if key or by == "day" else most)
     if by == "day":
-        rows = await _days(session, mesh, request, rows)
+        rows = await _days(session, mesh, request, answer)
+    else:
+        rows = [sums.row(group, each) for each in answer.sums]
     if key:
         labels = await _labels(session, mesh, group, [str(each["key"]) for each in rows if "of" not in each], key)
         rows = sums.by_label(rows, labels, f"{group}s")
@@ -151,8 +155,15 @@ async def _show_sums(
     output.show_list(session.view, "sums", rows, columns, footer=footer, name=lambda row: str(row["key"]), **totals)
 
 
-async def _days(session: Session, mesh: Mesh, request: SummarizeChargesRequest, rows: list[sums.Row]) -> list[sums.Row]:
-    """The sums by day, each day as long as it was: where clocks were changed within the period, span by span."""
+async def _days(
+    session: Session, mesh: Mesh, request: SummarizeChargesRequest, whole: SummarizeChargesResponse
+) -> list[sums.Row]:
+    """The sums by day, each day as long as it was: where clocks were changed within the period, span by span.
+
+    `whole` is the answer for one offset; it is made to say what the spans come to, since more may be charged between
+    one and the next.
+    """
+    rows = [sums.row("day", each, request.utc_offset_min) for each in whole.sums]
     if not rows:
         return rows
     first, last = (values.stamp(each).ToDatetime(UTC) for each in (rows[0]["first_time"], rows[-1]["last_time"]))
@@ -160,6 +171,8 @@ async def _days(session: Session, mesh: Mesh, request: SummarizeChargesRequest, 
     if [offset_min for _, offset_min in told] == [request.utc_offset_min]:
         return rows
     found: list[sums.Row] = []
+    for field in TOTALS:
+        setattr(whole, field, 0)
     for number, (_, offset_min) in enumerate(told):
         asked = SummarizeChargesRequest()
         asked.CopyFrom(request)
@@ -168,8 +181,10 @@ async def _days(session: Session, mesh: Mesh, request: SummarizeChargesRequest, 
             asked.start_time.FromDatetime(told[number][0])
         if number + 1 < len(told):
             asked.end_time.FromDatetime(told[number + 1][0])
-        answer = await _all_sums(session, mesh, asked, ITEMS_MAX)
+        answer = await _all_sums(session, mesh, asked, sys.maxsize)
         found += [sums.row("day", each, offset_min) for each in answer.sums]
+        for field in TOTALS:
+            setattr(whole, field, getattr(whole, field) + getattr(answer, field))
     return sums.merged(found)
 
 
@@ -183,8 +198,7 @@ async def _all_sums(
         request.page_token, request.page_size = answer.next_page_token, min(PAGE, most - len(answer.sums))
         page = await mesh.accounting.SummarizeCharges(request, timeout=session.timeout_s)
         answer.sums.extend(page.sums)
-        for field in ("charges", "total_micros", "waived_micros", "next_page_token"):
-            setattr(answer, field, getattr(page, field))
+        answer.next_page_token = page.next_page_token
     return answer
 
 

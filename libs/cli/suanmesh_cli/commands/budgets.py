@@ -82,7 +82,7 @@ async def set_budget(
 ) -> None:
     """Let the account NAME spend at most AMOUNT in a calendar month (UTC); jobs beyond it wait for the next one."""
     kind = Budget.ENFORCEMENT_SOFT if soft else Budget.ENFORCEMENT_HARD
-    bound = Budget(amount_micros=micros(amount), enforcement=kind)
+    bound = Budget(amount_micros=micros(amount, least=0), enforcement=kind)
     await _set_budget(session, name, bound, of_party=of_party, currency=currency, request_id=request_id)
 
 

@@ -37,6 +37,7 @@ COLUMNS = (
     Column("UNIT PRICE", price, rank=2),
     Column("PRICE", lambda charge: values.money(charge.price.amount_micros), for_programs=True),
     Column("PRICE PER", lambda charge: charge.price.per_quantity, for_programs=True),
+    Column("CARRIED", lambda charge: values.money(charge.remainder_in), for_programs=True),
     Column("AMOUNT", lambda charge: values.money(charge.amount_micros, charge.currency)),
     Column("WAIVED", lambda charge: values.money(charge.waived_micros, charge.currency)),
     Column("CURRENCY", lambda charge: charge.currency, for_programs=True),
