@@ -27,7 +27,7 @@ from suanmesh_agent.engines.kubernetes.api import Access, Cluster
 from suanmesh_agent.engines.kubernetes.engine import KubernetesEngine
 from suanmesh_agent.engines.kubernetes.jobs import Pods
 from suanmesh_agent.engines.process.layout import Layout
-from suanmesh_kernel.clock import SystemClock
+from suanmesh_kernel.clock import Clock, SystemClock
 from suanmesh_local.ports import free_ports
 from suanmesh_local.processes import Process
 
@@ -62,13 +62,14 @@ class AnyCluster:
         *,
         folder: Path | None = None,
         runtime: tuple[Path, ...] = (),
+        clock: Clock | None = None,
         **of_pods: Any,
     ) -> KubernetesEngine:
         """An engine whose tasks lie in `folder` of the volume `shared`; directly below it where none is named."""
         pods = Pods(self.namespace, self.image, self.python, shared.resolve(), self.claim, self.user, self.user)
         layout = Layout((folder or shared).resolve() / "tasks", runtime or (self.runtime,), None, None, None)
         cluster = Cluster(Access(self.namespace, self.kubeconfig))
-        return KubernetesEngine(layout, cluster, site, SystemClock(), replace(pods, **of_pods))
+        return KubernetesEngine(layout, cluster, site, clock or SystemClock(), replace(pods, **of_pods))
 
 
 class RealCluster(AnyCluster):

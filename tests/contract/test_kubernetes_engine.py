@@ -4,106 +4,26 @@ comes between: servers that are away, answers that are lost, watches that break 
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
-from kubernetes_cluster import CPUS, NAMESPACE, StandIn
+from kubernetes_cluster import CPUS, StandIn
+from kubernetes_site import JOBS, LONG_S, SITE, Site, site_on
 
-from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskSpec, TaskState
+from suanmesh_agent.domain.tasks import TaskState
 from suanmesh_agent.engines.kubernetes import jobs as jobs_of
-from suanmesh_agent.engines.kubernetes.engine import KubernetesEngine
 from suanmesh_agent.task_run import until_over
 
-LONG_S = 300
 ALL_CPU_MILLI = CPUS * 1000
-SITE = "test"
-_JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
-_PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
-
-
-class Site:
-    """An engine on the cluster, and one placement of it."""
-
-    def __init__(self, cluster: StandIn, folder: Path) -> None:
-        self.cluster = cluster
-        self.folder = folder / uuid.uuid4().hex[:8]
-        self.folder.mkdir()
-        self.placement = f"test-{uuid.uuid4().hex[:8]}"
-        self.engine = self.opened()
-
-    def opened(self, **of_pods: object) -> KubernetesEngine:
-        """What an agent that comes back opens."""
-        return self.cluster.engine(self.folder.parent, SITE, folder=self.folder, **of_pods)
-
-    def key(self, index: int = 0) -> TaskKey:
-        return TaskKey(self.placement, index)
-
-    def task(self, index: int, command: str, cpu_milli: int = 100, **more: object) -> TaskSpec:
-        """A task of the placement."""
-        words, bounds = ("sh", "-c", command), {"max_duration_s": 600, "outputs": ("out",)}
-        return TaskSpec(self.key(index), words, cpu_milli=cpu_milli, **bounds | more)  # type: ignore[arg-type]
-
-    async def until(self, index: int, holds: Callable[[TaskLook], bool]) -> TaskLook:
-        """How a task stands once that holds."""
-        async with asyncio.timeout(120), aclosing(self.engine.watch(self.placement)) as batches:
-            await anext(batches)  # somebody has to watch, so that the cluster is minded
-            while True:
-                (look,) = await self.engine.inspect([self.key(index)])
-                if holds(look):
-                    return look
-                await asyncio.sleep(0.05)
-
-    async def ends(self, count: int) -> list[TaskLook]:
-        """Of the first tasks, once all are over."""
-        async with asyncio.timeout(200):
-            return await until_over(self.engine, [self.key(index) for index in range(count)])
-
-    def runs(self, count: int) -> list[int]:
-        """How often each of the first tasks has said that it ran."""
-        return [_size(self.engine, self.key(index)) // len("run\n") for index in range(count)]
-
-    def jobs(self) -> list[dict[str, Any]]:
-        """Those of the placement that the cluster has."""
-        found = self.cluster.jobs()
-        return [each for each in found if each["metadata"].get("labels", {}).get(jobs_of.PLACEMENT) == self.placement]
-
-    def suspend(self, *, suspended: bool) -> None:
-        """Its Jobs, as a queue of the cluster's does."""
-        for each in self.jobs():
-            changed = each | {"spec": each["spec"] | {"suspend": suspended}}
-            changed["metadata"].pop("resourceVersion")
-            self.cluster.call("PUT", f"{_JOBS}/{each['metadata']['name']}", changed)
-
-    def pod(self) -> str:
-        """Path of the pod of its task that runs."""
-        (name,) = [
-            each["metadata"]["name"]
-            for each in self.cluster.pods()
-            if each["metadata"]["labels"][jobs_of.PLACEMENT] == self.placement and each["status"]["phase"] == "Running"
-        ]
-        return f"{_PODS}/{name}"
-
-
-def _size(engine: KubernetesEngine, key: TaskKey) -> int:
-    return sum(file.size_bytes for file in engine.collect(key, "out"))
 
 
 @pytest.fixture
 async def site(kubernetes_stand_in: StandIn) -> AsyncGenerator[Site, None]:
-    """Nothing of it stays in the cluster, and what was hurt is whole again."""
-    cluster = kubernetes_stand_in
-    made = Site(cluster, cluster.volume)
-    yield made
-    cluster.hurt(jobs_max=None, pods_max=None, refuse=0, lose_answer=False)
-    if running := made.engine.running():
-        await made.engine.cancel(running)
-        await until_over(made.engine, running)
-    made.engine.close()
+    """One that is gone afterwards."""
+    async with site_on(kubernetes_stand_in) as made:
+        yield made
 
 
 async def test_what_waits_says_why_and_has_used_nothing(site: Site) -> None:
@@ -174,7 +94,7 @@ async def test_jobs_that_went_while_the_agent_was_away_are_neither_lost_nor_run_
     await site.until(1, lambda look: look.waits_for.code == "QUEUE_RESOURCES")
     site.engine.close()
     for each in site.jobs():
-        site.cluster.call("DELETE", f"{_JOBS}/{each['metadata']['name']}")
+        site.cluster.call("DELETE", f"{JOBS}/{each['metadata']['name']}")
     async with asyncio.timeout(60):
         while site.jobs():  # noqa: ASYNC110 - another process deletes it
             await asyncio.sleep(0.05)
@@ -209,6 +129,15 @@ async def test_a_lost_answer_makes_no_second_job(site: Site) -> None:
     assert len(site.jobs()) == 1
 
 
+async def test_a_server_that_is_away_when_a_pod_begins_loses_no_node(site: Site) -> None:
+    """What ran there would be gone with the node, and what was sent there would wait for good."""
+    site.cluster.hurt(lose_starts=2)
+    await site.engine.submit([site.task(0, "echo run >> out/runs; sleep 1")])
+    assert (await site.ends(1))[0].succeeded
+    assert site.runs(1) == [1]
+    assert all(node.status is None for node in site.cluster.nodes.values())
+
+
 async def test_a_server_that_is_busy_is_asked_again(site: Site) -> None:
     """A cluster under load refuses what it would take a second later."""
     site.cluster.hurt(refuse=3, refuse_with=429, retry_after_s=1)
@@ -223,7 +152,7 @@ async def test_a_name_that_somebody_else_has_is_left_alone(site: Site) -> None:
     pod = {"restartPolicy": "Never", "containers": [{"name": "theirs", "image": "theirs", "command": ["sleep", "1"]}]}
     theirs = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {"template": {"spec": pod}}}
     theirs["spec"]["template"]["metadata"] = {}
-    site.cluster.call("POST", _JOBS, theirs)
+    site.cluster.call("POST", JOBS, theirs)
     (fault,) = await site.engine.submit([site.task(0, "true")])
     assert fault is not None
     assert "somebody else" in str(fault)
@@ -239,7 +168,7 @@ async def test_a_watch_that_breaks_off_misses_nothing(site: Site, compact: bool)
     site.cluster.start_server()
     site.cluster.hurt(compact=compact, cut=True)
     for each in site.jobs():
-        site.cluster.call("DELETE", f"{_JOBS}/{each['metadata']['name']}")
+        site.cluster.call("DELETE", f"{JOBS}/{each['metadata']['name']}")
     (look,) = await site.ends(1)
     assert (look.failure, look.start_time) == ("SITE_STOPPED", None)
 
@@ -255,47 +184,6 @@ async def test_an_agent_that_comes_back_finds_what_waits_and_what_runs(site: Sit
     assert await site.engine.submit(tasks) == [None, None]
     assert all(look.succeeded for look in await site.ends(2))
     assert site.runs(2) == [1, 1]
-
-
-@pytest.mark.parametrize("by_eviction", [True, False])
-async def test_what_the_cluster_ends_is_not_the_jobs_failure(site: Site, by_eviction: bool) -> None:
-    """An operator who drains a node, or deletes a pod, would else cost the user an attempt, and the blame."""
-    await site.engine.submit([site.task(0, f"sleep {LONG_S}")])
-    await site.until(0, lambda look: look.state is TaskState.RUNNING)
-    if by_eviction:
-        site.cluster.call("POST", f"{site.pod()}/eviction", {})
-    else:
-        site.cluster.call("DELETE", site.pod())
-    over = await site.until(0, lambda look: look.over)
-    assert over.failure == "SITE_STOPPED"
-    assert over.usage.elapsed_us > 0
-
-
-async def test_a_node_that_is_gone_takes_its_tasks_with_it_and_says_so(site: Site) -> None:
-    """Nobody is left there to write down how a task ended; its user must not wait for it for good."""
-    labels = {"suanmesh.mesh/try": site.placement}
-    node = site.cluster.node("gone", labels=labels)
-    node.start()
-    site.engine.close()
-    site.engine = site.opened(node_selector=tuple(labels.items()))
-    try:
-        await site.engine.submit([site.task(0, f"sleep {LONG_S}")])
-        await site.until(0, lambda look: look.state is TaskState.RUNNING)
-        node.kill()
-        site.cluster.kill_pods("gone")
-        site.cluster.call("DELETE", "/api/v1/nodes/gone")
-        over = await site.until(0, lambda look: look.over)
-        assert over.failure == "SITE_STOPPED"
-    finally:
-        node.end()
-
-
-async def test_a_pod_that_is_killed_for_its_memory_says_so(site: Site) -> None:
-    """The kernel ends the shim with the task, and "lost" would send the job to another site to fail there."""
-    waste = 'python3 -c "import time; kept = bytearray(300 << 20); time.sleep(60)"'
-    await site.engine.submit([site.task(0, waste, memory_bytes=64 << 20)])
-    over = await site.until(0, lambda look: look.over)
-    assert over.failure == "OUT_OF_MEMORY"
 
 
 async def test_an_image_that_is_not_to_be_had_is_the_sites_to_mend(site: Site) -> None:

@@ -13,6 +13,7 @@ TRACKING, FOREGROUND = "batch.kubernetes.io/job-tracking", "foregroundDeletion"
 LOOK_S = 0.1
 NODE_SILENT_S = 30.0
 UNREACHABLE = "node.kubernetes.io/unreachable"
+SIDECAR = "mesh-proxy"
 
 
 def key_of(resource: str, told: Json) -> Key:
@@ -172,7 +173,10 @@ class Controllers:
             "finalizers": [TRACKING],
             "ownerReferences": [owner | {"controller": True, "blockOwnerDeletion": True}],
         }
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
+        spec = template["spec"]
+        if self._faults.get("sidecar"):  # as the webhook of a service mesh does, which may put its own before ours
+            spec = spec | {"containers": [{"name": SIDECAR, "image": "mesh/proxy"}, *spec["containers"]]}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
         self._store.create(
             ("pods", namespace, f"{name}-{secrets.token_hex(3)[:5]}"), pod | {"status": {"phase": "Pending"}}
         )

@@ -12,6 +12,7 @@ import aiohttp
 import psutil
 
 from .checks import quantity
+from .controllers import SIDECAR
 from .server import ADMIN
 from .store import Json, age_s, now
 
@@ -25,7 +26,7 @@ class Container:
 
     def __init__(self, pod: Json, log: Path, first: Path) -> None:
         """The number of its first process is written to `first`. Raises OSError."""
-        spec = pod["spec"]["containers"][0]
+        spec = _spec(pod)
         self.log, self.started, self.killed_for = log, now(), ""
         self.kill_at = float("inf")
         limits = spec.get("resources", {}).get("limits", {})
@@ -137,6 +138,8 @@ class Kubelet:
         if container is None:
             if pod["status"].get("phase") in ("Succeeded", "Failed"):
                 return
+            if uid in self._ended and not unwanted and _has_sidecar(pod):
+                return  # which goes on without it
             if uid in self._ended or unwanted:
                 await self._tell(pod, {"phase": "Failed"})
             else:
@@ -148,9 +151,11 @@ class Kubelet:
             self._ended.add(uid)
             del self._running[uid]
             return
+        if pod["status"].get("phase") != "Running":  # the server was away when it began
+            await self._tell_start(pod, container)
         moment = asyncio.get_running_loop().time()
         deadline = pod["spec"].get("activeDeadlineSeconds")
-        if deadline is not None and age_s(pod["status"]["startTime"]) > deadline:
+        if deadline is not None and age_s(container.started) > deadline:
             container.killed_for = container.killed_for or "DeadlineExceeded"
             unwanted = True
         if unwanted and container.kill_at == float("inf"):
@@ -163,7 +168,7 @@ class Kubelet:
         if fault := self._fault(pod):
             reason, message = fault
             waiting = {"state": {"waiting": {"reason": reason, "message": message}}}
-            await self._tell(pod, {"phase": "Pending", "containerStatuses": [_container(pod) | waiting]})
+            await self._tell(pod, {"phase": "Pending", "containerStatuses": _containers(pod, waiting)})
             if reason == "ContainerCreating":
                 await self._tell_event(pod, message)
             return
@@ -171,13 +176,16 @@ class Kubelet:
         first.parent.mkdir(parents=True, exist_ok=True)
         started = Container(pod, self._folder / f"{pod['metadata']['uid']}.log", first)
         self._running[pod["metadata"]["uid"]] = started
-        state = {"state": {"running": {"startedAt": started.started}}, "ready": True}
-        told = {"phase": "Running", "startTime": started.started, "containerStatuses": [_container(pod) | state]}
+        await self._tell_start(pod, started)
+
+    async def _tell_start(self, pod: Json, container: Container) -> None:
+        state = {"state": {"running": {"startedAt": container.started}}, "ready": True}
+        told = {"phase": "Running", "startTime": container.started, "containerStatuses": _containers(pod, state)}
         await self._tell(pod, told)
 
     def _fault(self, pod: Json) -> tuple[str, str] | None:
         """Why its container cannot be made."""
-        spec, container = pod["spec"], pod["spec"]["containers"][0]
+        spec, container = pod["spec"], _spec(pod)
         if container["image"].startswith("absent/"):
             return "ImagePullBackOff", f'Back-off pulling image "{container["image"]}"'
         if spec.get("securityContext", {}).get("runAsNonRoot") and not spec["securityContext"].get("runAsUser"):
@@ -202,8 +210,10 @@ class Kubelet:
         reason = "OOMKilled" if container.killed_for == "OOMKilled" else "Error" if status else "Completed"
         said = container.log.read_bytes()[-MESSAGE_BYTES_MAX:].decode(errors="replace") if status else ""
         ended = {"exitCode": status, "reason": reason, "message": said, "finishedAt": now()}
-        state = {"containerStatuses": [_container(pod) | {"state": {"terminated": ended}}]}
+        state = {"containerStatuses": _containers(pod, {"state": {"terminated": ended}})}
         told: Json = {"phase": "Failed" if status or container.killed_for else "Succeeded"} | state
+        if _has_sidecar(pod) and "deletionTimestamp" not in pod["metadata"]:
+            told["phase"] = "Running"
         if container.killed_for == "DeadlineExceeded":
             told |= {"reason": "DeadlineExceeded", "message": "Pod was active on the node longer than its deadline"}
         await self._tell(pod, told)
@@ -229,6 +239,21 @@ class Kubelet:
             return await answer.json()
 
 
-def _container(pod: Json) -> Json:
-    spec = pod["spec"]["containers"][0]
+def _spec(pod: Json) -> Json:
+    """The one of its containers that is run; what a mesh has put beside it only seems to run."""
+    containers = pod["spec"]["containers"]
+    return next((each for each in containers if each["name"] != SIDECAR), containers[0])
+
+
+def _has_sidecar(pod: Json) -> bool:
+    return any(each["name"] == SIDECAR for each in pod["spec"]["containers"])
+
+
+def _containers(pod: Json, state: Json) -> list[Json]:
+    """What is told of all of them, where the one that is run stands so."""
+    own, beside = _spec(pod), {"state": {"running": {"startedAt": now()}}, "ready": True}
+    return [_container(each) | (state if each is own else beside) for each in pod["spec"]["containers"]]
+
+
+def _container(spec: Json) -> Json:
     return {"name": spec["name"], "image": spec["image"], "imageID": spec["image"], "ready": False, "restartCount": 0}

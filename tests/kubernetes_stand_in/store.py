@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import os
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -52,10 +53,12 @@ class Store:
         self.history: deque[tuple[int, str, Key, Json]] = deque()
         self._waiting: set[asyncio.Event] = set()
         if path.exists():
-            for line in path.read_text().splitlines():
-                if line.endswith("]"):  # the last may be of a server that was killed while it wrote
-                    kind, key, told = json.loads(line)
-                    self._take(kind, (key[0], key[1], key[2]), told)
+            written = path.read_bytes()
+            whole = written[: written.rfind(b"\n") + 1]  # the last may be of a server that was killed while it wrote
+            os.truncate(path, len(whole))
+            for line in whole.splitlines():
+                kind, key, told = json.loads(line)
+                self._take(kind, (key[0], key[1], key[2]), told)
         self._file = path.open("a")
 
     def every(self, resource: str, namespace: str = "") -> Iterator[Json]:

@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from suanmesh_agent.engines.kubernetes.listing import amount, ended_by, nodes_of, suspended, waits_for
+from suanmesh_agent.engines.kubernetes.listing import (
+    amount,
+    ended_by,
+    is_done,
+    lingers,
+    nodes_of,
+    suspended,
+    trouble,
+    waits_for,
+)
 
 
 def pod(*, terminated: dict[str, Any] | None = None, placed: dict[str, str] | None = None, **status: Any) -> Any:
@@ -14,7 +23,9 @@ def pod(*, terminated: dict[str, Any] | None = None, placed: dict[str, str] | No
     conditions = list(status.pop("conditions", ()))
     if placed is not None:
         conditions.append({"type": "PodScheduled", "status": "False"} | placed)
-    states = [{"state": {"terminated": terminated}}] if terminated else status.pop("containerStatuses", [])
+    states = (
+        [{"name": "task", "state": {"terminated": terminated}}] if terminated else status.pop("containerStatuses", [])
+    )
     told = status | {"conditions": conditions, "containerStatuses": states}
     return {"metadata": {"name": "a", "labels": {}}, "spec": {}, "status": told}
 
@@ -107,3 +118,28 @@ def test_what_a_newer_cluster_or_a_strange_label_says_is_no_fault() -> None:
         [node], [{"metadata": {}, "spec": {"containers": None}}], "site", (), (), {"gpu": "nvidia.com/gpu"}
     )
     assert [(card.count, card.memory_bytes) for card in found.devices] == [(2, 0)]
+
+
+def test_what_others_put_into_a_pod_is_not_the_task() -> None:
+    """A proxy that is killed for its memory is no task that used too much, nor one that runs on a task that does."""
+    ours = {"name": "task", "state": {"terminated": {"reason": "Error", "exitCode": 1, "message": "no such file"}}}
+    killed = {"name": "proxy", "state": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}}
+    goes_on = {"name": "proxy", "state": {"running": {}}}
+    runs = {"name": "task", "state": {"running": {}}}
+    assert ended_by(pod(phase="Failed", containerStatuses=[killed, ours])) == ""
+    assert trouble(pod(phase="Failed", containerStatuses=[killed, ours]), None) == "no such file"
+    assert [lingers(pod(phase="Running", containerStatuses=[goes_on, each])) for each in (ours, runs)] == [True, False]
+    assert [is_done(pod(phase="Running", containerStatuses=[goes_on, each])) for each in (ours, runs)] == [True, False]
+    absent = {"name": "proxy-init", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
+    begins = {"name": "task", "state": {"waiting": {"reason": "PodInitializing"}}}
+    waiting = waits_for(pod(containerStatuses=[begins], initContainerStatuses=[absent]), "")
+    assert (waiting.code, waiting.facts["said"]) == ("QUEUE_HELD", "ImagePullBackOff: no such image")
+
+
+def test_what_others_pods_take_is_taken_until_all_of_them_has_ended() -> None:
+    """A pod keeps all that it asked for as long as one of its containers runs."""
+    node = {"metadata": {"name": "a"}, "status": {"allocatable": {"cpu": "4", "memory": "8Gi"}}}
+    node["status"] |= {"conditions": [{"type": "Ready", "status": "True"}]}
+    theirs = pod(phase="Running", terminated={"reason": "Completed"})
+    theirs["spec"] = {"nodeName": "a", "containers": [{"resources": {"requests": {"cpu": "1"}}}]}
+    assert [each.cpu_milli for each in nodes_of([node], [theirs], "site", (), (), {})] == [3000]

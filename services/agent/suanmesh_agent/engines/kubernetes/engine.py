@@ -42,6 +42,10 @@ UNSURE_S = 30.0
 TIMES_MAX = 10
 AGAIN_S, AGAIN_S_MAX = 1.0, 60.0
 """Between two tries to hand over the same task; twice as long each time."""
+STUCK_S = 60.0
+"""A pod that is to go for so long without having gone is on a node of which nothing is heard: it has 30 s of grace."""
+LINGERS_EVERY_S = 2.0
+"""How often Jobs are looked for whose task has ended and whose pod has not."""
 LEFT_TO_END_S = 10.0
 """A task that was told to end and runs on after that has its pod taken away."""
 EVENTS_EVERY_S = 5.0
@@ -115,8 +119,26 @@ class KubernetesEngine(QueuedTasks):
             async with asyncio.TaskGroup() as group:
                 for feed in (self._jobs, self._feed):
                     group.create_task(feed.run())
+                group.create_task(self._end_lingering())
         finally:
             await self._cluster.close()
+
+    async def _end_lingering(self) -> None:
+        """Delete Jobs whose task has ended and whose pod has not, for what others have put into it beside the task."""
+        while True:
+            await asyncio.sleep(LINGERS_EVERY_S)
+            for pod in [pod for pod in self._feed.objects.values() if listing.lingers(pod)]:
+                name = pod["metadata"]["labels"].get(JOB, "")
+                if await asyncio.to_thread(self._is_done_with, pod, name):
+                    with suppress(ClusterSilent, ClusterRefused):  # it is tried again
+                        await self._cluster.delete_job(name)
+
+    def _is_done_with(self, pod: Json, name: str) -> bool:
+        """Whether what has become of a task does not hang on its pod any more."""
+        if (key := key_in(pod)) is None or not name:
+            return False
+        ended, times = self._tasks.look(key).state is TaskState.ENDED or key in self._lost, self._handed.times(key)
+        return ended or not times or job_name(self.site, key, times) != name
 
     # -- handing over
 
@@ -242,8 +264,8 @@ class KubernetesEngine(QueuedTasks):
         if found is None and self._seen.get(key) != name:
             if now - self._made_at.get(key, float("-inf")) >= UNSEEN_S:
                 self._due[key] = now
-        elif found is None or listing.is_over(found) or listing.is_done(pod):
-            if now - self._over_since.setdefault(key, now) >= SETTLE_S:
+        elif (over := found is None or listing.is_over(found) or listing.is_done(pod)) or listing.is_leaving(pod):
+            if now - self._over_since.setdefault(key, now) >= (SETTLE_S if over else STUCK_S):
                 return await self._ended_unbegun(key, handed, found, pod)
         else:
             self._seen[key] = name

@@ -35,6 +35,12 @@ class HandedTasks:
             self._known[key] = Handed(_needs(facts["needs"]), facts["times"])
         return self._known.get(key)
 
+    def times(self, key: TaskKey) -> int:
+        """How often it was handed over; 0 where it never was. Keeps nothing in mind."""
+        known = self._known.get(key)
+        facts = None if known else read_facts(self._tasks.home(key) / "shim" / QUEUED)
+        return known.times if known else int(facts["times"]) if facts else 0
+
     def keep(self, key: TaskKey, handed: Handed) -> None:
         """Raises OSError."""
         write_facts(self._tasks.home(key) / "shim" / QUEUED, asdict(handed))

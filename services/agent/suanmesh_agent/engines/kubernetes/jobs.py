@@ -31,6 +31,8 @@ CPU_MILLI_UNASKED, MEMORY_BYTES_UNASKED = 10, 64 << 20
 PRODUCT_LABEL, MEMORY_LABEL = "nvidia.com/gpu.product", "nvidia.com/gpu.memory"
 """Labels that NVIDIA's feature discovery gives to nodes; the second is in MiB."""
 _MIB = 1 << 20
+CONTAINER = "task"
+"""Name of ours in the pod; others may be put beside it."""
 _VOLUME, _TMP = "shared", "tmp"
 
 
@@ -182,7 +184,7 @@ def _pod(needs: Needs, pods: Pods) -> Json:
 def _container(needs: Needs, pods: Pods) -> Json:
     home = pods.shared / needs.mounts[0][0]
     return {
-        "name": "task",
+        "name": CONTAINER,
         "image": pods.image,
         "command": [pods.python, "-I", "-m", in_pod.__name__, str(home / "shim")],
         "workingDir": "/",

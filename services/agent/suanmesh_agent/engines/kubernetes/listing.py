@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from suanmesh_agent.engines.kubernetes.api import Json
-from suanmesh_agent.engines.kubernetes.jobs import MEMORY_LABEL, PRODUCT_LABEL, SITE
+from suanmesh_agent.engines.kubernetes.jobs import CONTAINER, MEMORY_LABEL, PRODUCT_LABEL, SITE
 from suanmesh_agent.engines.queued import SILENT, Node
 from suanmesh_kernel.quantities import Device
 from suanmesh_kernel.reasons import StateReason
@@ -27,7 +27,11 @@ _OF_THE_CLUSTER = frozenset(
      "OutOfmemory", "OutOfpods", "UnexpectedAdmissionError")
 )  # fmt: skip
 """Reasons of a pod that the cluster ended for its own sake."""
-_DISK_GONE = ("ephemeral local storage usage exceeds", "Usage of EmptyDir volume", "Container task exceeded its local")
+_DISK_GONE = (
+    "ephemeral local storage usage exceeds",
+    "Usage of EmptyDir volume",
+    f"Container {CONTAINER} exceeded its local",
+)
 _HELD_UP = frozenset(
     ("CreateContainerConfigError", "CreateContainerError", "ErrImageNeverPull", "ErrImagePull", "ImageInspectError",
      "ImagePullBackOff", "InvalidImageName", "RunContainerError")
@@ -61,8 +65,22 @@ def is_over(job: Json) -> bool:
 
 
 def is_done(pod: Json | None) -> bool:
-    """Whether no process of the pod runs any more, as far as the cluster knows."""
-    return pod is not None and pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+    """Whether nothing of the task runs in the pod any more, as far as the cluster knows."""
+    return pod is not None and (_is_at_end(pod) or bool(_terminated(pod)))
+
+
+def lingers(pod: Json) -> bool:
+    """Whether a pod goes on without its task, as where a service mesh has put a container beside it."""
+    return "deletionTimestamp" not in pod["metadata"] and is_done(pod) and not _is_at_end(pod)
+
+
+def is_leaving(pod: Json | None) -> bool:
+    """Whether a pod is to go: for good, where nobody is left on its node who could say that it has."""
+    return pod is not None and "deletionTimestamp" in pod["metadata"]
+
+
+def _is_at_end(pod: Json) -> bool:
+    return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
 
 
 def ended_by(pod: Json | None) -> str:
@@ -90,7 +108,7 @@ def trouble(pod: Json | None, job: Json | None) -> str:
 
 def held_up(pod: Json | None) -> str:
     """Why a container does not start that has a node; empty where nothing is wrong."""
-    for each in (pod or {}).get("status", {}).get("containerStatuses") or ():
+    for each in (*_containers(pod, "initContainerStatuses"), *_containers(pod)):
         waiting = each.get("state", {}).get("waiting") or {}
         if waiting.get("reason") in _HELD_UP:
             return f"{waiting['reason']}: {waiting.get('message', '')}"[:SAID_MAX].rstrip(": ")
@@ -126,10 +144,13 @@ def _of_refusal(said: str) -> StateReason:
 
 
 def _terminated(pod: Json | None) -> Json:
-    for each in (pod or {}).get("status", {}).get("containerStatuses") or ():
-        if ended := each.get("state", {}).get("terminated"):
-            return dict(ended)
-    return {}
+    """How our container has ended; what others put beside it ends as it likes."""
+    ended = (each.get("state", {}).get("terminated") for each in _containers(pod) if each.get("name") == CONTAINER)
+    return next((dict(each) for each in ended if each), {})
+
+
+def _containers(pod: Json | None, which: str = "containerStatuses") -> list[Json]:
+    return list((pod or {}).get("status", {}).get(which) or ())
 
 
 def refusals(events: Iterable[Json]) -> dict[str, str]:
@@ -149,7 +170,7 @@ def nodes_of(
     """The nodes that pods of ours are sent to, and what each has for them: what it gives less what others take."""
     taken: dict[str, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
     for pod in pods:
-        if pod["metadata"].get("labels", {}).get(SITE) != site and not is_done(pod):
+        if pod["metadata"].get("labels", {}).get(SITE) != site and not _is_at_end(pod):
             for name, count in _requested(pod["spec"]).items():
                 taken[pod["spec"].get("nodeName", "")][name] += count
     wanted, passed = set(selected), frozenset(tolerated)
