@@ -66,9 +66,10 @@ class Cgroups:
         try:
             self.make("probe", Bounds(1000, 1 << 20, 1))
         except OSError:
+            for group in (f"{_PARENT}/{self._site}/probe", f"{_PARENT}/{self._site}", _PARENT):
+                self._remove(group)
             return False
-        finally:
-            self.remove("probe")
+        self.remove("probe")
         return True
 
     def make(self, task: str, bounds: Bounds) -> CgroupFiles:
@@ -77,7 +78,10 @@ class Cgroups:
 
     def remove(self, task: str) -> None:
         """Remove the groups of a task that has ended; a group that is not empty yet stays."""
-        for folder in self._hierarchy.folders(f"{_PARENT}/{self._site}/{task}"):
+        self._remove(f"{_PARENT}/{self._site}/{task}")
+
+    def _remove(self, group: str) -> None:
+        for folder in self._hierarchy.folders(group):
             with contextlib.suppress(OSError):
                 folder.rmdir()
 
@@ -119,7 +123,11 @@ class CgroupV1:
 
 
 class CgroupV2:
-    """One hierarchy for all controllers; each level hands them down to the next."""
+    """One hierarchy for all controllers; each level hands them down to the next, and has no process of its own.
+
+    It begins at the root, not at the group of the agent's unit: tasks outlive the agent, and a unit whose group hands
+    controllers down cannot be started again, since no process may be put into that group.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -136,6 +144,8 @@ class CgroupV2:
             (folder / "memory.max").write_text(str(bounds.memory_bytes))
             if (folder / "memory.swap.max").exists():
                 (folder / "memory.swap.max").write_text("0")
+            if (folder / "memory.oom.group").exists():  # a task of which the kernel takes a part is none any more
+                (folder / "memory.oom.group").write_text("1")
         if bounds.processes:
             (folder / "pids.max").write_text(str(bounds.processes))
         return CgroupFiles(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from pathlib import Path
 from typing import Any
 
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
@@ -24,7 +25,11 @@ class GroupFiles:
         """Raises OSError where the groups are not there."""
         self._join = [os.open(path, os.O_WRONLY | os.O_CLOEXEC) for path in spec["join"]]
         self._members = [os.open(os.path.dirname(path), _FOLDER) for path in spec["members"]]  # noqa: PTH120
-        self._events = {name: _open(spec[f"{name}_file"]) for name in _EVENTS if spec[f"{name}_file"]}
+        self._kill = [file for folder in self._members if (file := _open_kill(folder)) is not None]
+        events = {name: spec[f"{name}_file"] for name in _EVENTS}
+        if spec.get("queued"):
+            events["oom"] = events["oom"] or oom_file_of(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))
+        self._events = {name: _open(path) for name, path in events.items() if path}
         self._cpu = _open(spec["cpu_file"]) if spec["cpu_file"] else None
         peak = spec.get("peak_file", "")
         self._peak = _open(peak) if os.path.exists(peak) else None  # noqa: PTH110 - as all paths here
@@ -36,6 +41,15 @@ class GroupFiles:
         """Move this process, which has one thread, into them; nobody else waits for that. Raises OSError."""
         for file in self._join:
             os.write(file, b"0")
+
+    def kill_all(self) -> bool:
+        """Kill all in them at one blow, which no fork gets away from; False where the kernel has no such thing."""
+        try:
+            for file in self._kill:
+                os.write(file, b"1")
+        except OSError:
+            return False
+        return bool(self._kill)
 
     def members(self) -> set[int]:
         """Every process in them."""
@@ -83,6 +97,31 @@ class GroupFiles:
                 if line.startswith(f"{_EVENTS[name]} "):
                     return int(line.split()[1])
         return 0
+
+
+def oom_file_of(groups: Path, root: Path) -> str:
+    """What counts whom the kernel has killed for memory in the groups that `groups` names, as of a pod or a Slurm job.
+
+    Where the way to it is told from outside of a namespace, it is found at `root`. Empty where nobody counts them.
+    """
+    with contextlib.suppress(OSError):
+        for line in groups.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers and "memory" not in controllers.split(","):
+                continue
+            top, name = (root / "memory", "memory.oom_control") if controllers else (root, "memory.events")
+            for folder in (top / path.lstrip("/"), top):
+                if os.access(folder / name, os.R_OK):
+                    return str(folder / name)
+    return ""
+
+
+def _open_kill(folder: int) -> int | None:
+    """Version 2 has it since Linux 5.14."""
+    try:
+        return os.open("cgroup.kill", os.O_WRONLY | os.O_CLOEXEC, dir_fd=folder)
+    except OSError:
+        return None
 
 
 def _open(path: str) -> int:

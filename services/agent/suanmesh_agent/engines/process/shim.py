@@ -63,6 +63,8 @@ SECCOMP_FD = 10
 """Where the sandbox finds the filter of system calls."""
 _BOUNDS = {"oom": "OUT_OF_MEMORY", "pids": "PROCESSES_EXCEEDED"}
 """The failure that it is to hit a bound of the control groups."""
+_KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
+"""How a task ends of which the kernel killed a process; the group of a pod or a job may have others in it too."""
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -291,7 +293,8 @@ class Run:
                 kill(pid, signal.SIGTERM)
 
     def _kill(self, members: Iterable[int]) -> None:
-        """Kill the task: alone in a namespace at one blow, which no fork gets away from."""
+        """Kill the task: alone in a namespace, or in a group that can be killed, at one blow."""
+        self._groups.kill_all()
         for pid in (-1,) if self._host.alone else members:
             kill(pid, signal.SIGKILL)
 
@@ -363,7 +366,7 @@ class Run:
         if not self._failure and self._outgrown():
             self._failure = "SCRATCH_EXCEEDED"
         for name, failure in _BOUNDS.items():
-            if not self._failure and self._groups.hit(name):
+            if not self._failure and self._groups.hit(name) and (not self._queued or self._status in _KILLED):
                 self._failure = failure
 
     def _leave(self) -> bool:
