@@ -24,8 +24,8 @@ MEMORY_BYTES = 8 << 30
 _OBJECTS_BYTES = 80 << 20
 _PAUSE_S = 0.1
 _NODE_PATH_MAX = 40
-_HEAD, _OTHER = "127.0.0.2", "127.0.0.3"
-"""Addresses of loopback that Ray does not take for another name of the host."""
+_HEAD = "127.0.0.2"
+"""An address of loopback that Ray does not take for another name of the host."""
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "token",
@@ -48,7 +48,7 @@ def running(cpus: int = 4, environment: Mapping[str, str] | None = None) -> Iter
 
 
 class LocalRay:
-    """One cluster: a head with so many processors, whatever the machine has, and another node where it is asked for."""
+    """One cluster of one node, its head, with so many processors, whatever the machine has."""
 
     def __init__(
         self,
@@ -72,21 +72,19 @@ class LocalRay:
         (port,) = free_ports(1)
         self._inside = list(inside)
         self.address = f"{host}:{port}"
-        self.head = self._node("head", host, cpus, "--head", f"--port={port}", "--include-dashboard=false")
-        self.other = self._node("other", _OTHER, 1, f"--address={self.address}")
+        self.head = self._head(host, port, cpus)
 
-    def _node(self, name: str, host: str, cpus: int, *options: str) -> Process:
+    def _head(self, host: str, port: int, cpus: int) -> Process:
         environment = _QUIET | self._environment
         environment |= {"RAY_AUTH_TOKEN_PATH": str(self.token_file), "RAY_TMPDIR": str(self.folder)}
         command = [
             *self._inside, str(Path(sys.executable).parent / "ray"),
-            "start", "--block", "--disable-usage-stats", f"--num-cpus={cpus}",
+            "start", "--head", f"--port={port}", "--block", "--disable-usage-stats", f"--num-cpus={cpus}",
             f"--memory={MEMORY_BYTES}", f"--object-store-memory={_OBJECTS_BYTES}", f"--node-ip-address={host}",
-            f"--node-name={name}", "--min-worker-port=0", "--max-worker-port=0", *options,
+            "--node-name=head", "--min-worker-port=0", "--max-worker-port=0", "--include-dashboard=false",
+            f"--temp-dir={self.folder}",
         ]  # fmt: skip
-        if name == "head":
-            command.append(f"--temp-dir={self.folder}")
-        return Process(name, command, environment, self.folder / "log" / f"{name}.log")
+        return Process("head", command, environment, self.folder / "log" / "head.log")
 
     def start(self) -> None:
         """Start the head where it does not run, and wait until it can be asked. Raises OSError, TimeoutError."""
@@ -95,14 +93,9 @@ class LocalRay:
             write_private(self.token_file, secrets.token_hex(32).encode())
         self._start(self.head)
 
-    def start_other(self) -> None:
-        """Start a second node. Raises OSError, TimeoutError."""
-        self._start(self.other)
-
     def stop(self) -> None:
         """End all of it, also what outlives a part that was killed."""
-        for node in (self.other, self.head):
-            node.kill()
+        self.head.kill()
         for process in [*self._started, *psutil.process_iter()]:
             if process in self._started or self._is_ours(process):
                 kill(process)

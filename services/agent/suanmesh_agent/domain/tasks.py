@@ -193,8 +193,6 @@ class Capabilities:
 
     walled: bool
     """Whether a task sees nothing of its host but what is its own."""
-    log_bytes_max: int = LOG_BYTES_MAX
-    """What is kept of one task's log."""
     queues: bool = False
     """Whether tasks may wait in a queue of its own."""
     keeps_secrets: bool = True

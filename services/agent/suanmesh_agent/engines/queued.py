@@ -81,7 +81,7 @@ class QueuedTasks(KeptTasks):
     def capabilities(self) -> Capabilities:
         """As `Engine`. Secrets lie in the memory of the agent's host, where no other host's task finds them."""
         layout = self.layout
-        return Capabilities(layout.walled, layout.log_bytes, queues=True, keeps_secrets=False, as_root=layout.as_root)
+        return Capabilities(layout.walled, queues=True, keeps_secrets=False, as_root=layout.as_root)
 
     def cards(self) -> tuple[CardLook, ...]:
         """None: those of the hosts are the scheduler's to give."""

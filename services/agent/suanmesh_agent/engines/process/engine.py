@@ -78,7 +78,7 @@ class ProcessEngine(KeptTasks):
     def capabilities(self) -> Capabilities:
         """As `Engine`."""
         layout = self.layout
-        return Capabilities(layout.walled, layout.log_bytes, as_root=layout.as_root)
+        return Capabilities(layout.walled, as_root=layout.as_root)
 
     def cards(self) -> tuple[CardLook, ...]:
         """As `Engine`."""
