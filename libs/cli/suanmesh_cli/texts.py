@@ -18,6 +18,10 @@ OWN: Final[dict[str, tuple[str, Text]]] = {
         "ALREADY_EXISTS",
         Text("a context of that name stands in the file", "文件中已有同名的上下文"),
     ),
+    "CONTEXT_FILE_SHUT": (
+        "FAILED_PRECONDITION",
+        Text("the file of contexts cannot be written", "上下文文件无法写入"),
+    ),
     "CONTEXT_IN_USE": (
         "FAILED_PRECONDITION",
         Text("the file's current context cannot be removed", "文件的当前上下文不能删除"),
@@ -37,6 +41,18 @@ EXPLAINED: Final[dict[str, Explanation]] = {
             "先用 `suan ctx rm` 删除它，或换一个名称。",
         ),
         ("suan ctx list", "suan ctx rm"),
+    ),
+    "CONTEXT_FILE_SHUT": Explanation(
+        "caller",
+        Text(
+            "The file, or its folder, is not there or not yours to write, as where a home folder is read-only.",
+            "该文件或其目录不存在，或无权写入，例如主目录为只读。",
+        ),
+        Text(
+            "Name a file that you may write in `SUANMESH_CONFIG`, or its folder in `XDG_CONFIG_HOME`.",
+            "用 `SUANMESH_CONFIG` 指定一个可写的文件，或用 `XDG_CONFIG_HOME` 指定其所在目录。",
+        ),
+        ("suan ctx add", "suan ctx use", "suan login"),
     ),
     "CONTEXT_IN_USE": Explanation(
         "caller",

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from suanmesh_sdk import Mesh
 
 FIELDS = ("gateway", "node", "ca", "cert", "key", "account", "queue")
-PATHS = ("ca", "cert", "key")
+PATHS = {"ca": b"CERTIFICATE", "cert": b"CERTIFICATE", "key": b"PRIVATE KEY"}
+"""What is a file, and what it has."""
+PORT_MAX = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +41,10 @@ class Context:
     """Where each value came from."""
 
     def mesh(self) -> Mesh:
-        """The mesh it names; nothing is sent before the first call."""
+        """The mesh it names; nothing is sent before the first call. Raises as `require_usable` does."""
         from suanmesh_sdk import Tls, connect
 
+        require_usable(self)
         return connect(self.gateway, tls=Tls(self.ca, self.cert or None, self.key or None), node=self.node)
 
 
@@ -70,7 +73,7 @@ def files(environment: Mapping[str, str], here: Path) -> list[Path]:
 def load(paths: list[Path]) -> Config:
     """Read the files; of two contexts with one name the nearer counts.
 
-    Raises InvalidArgument (`FIELD_INVALID`) that names the file.
+    Raises InvalidArgument (`CONTEXT_INVALID`) that names the file.
     """
     contexts: dict[str, Context] = {}
     current = ""
@@ -141,6 +144,31 @@ def missing(name: str, config: Config) -> FailedPrecondition:
     return refusal(FailedPrecondition, "CONTEXT_MISSING", unknown, name=name)
 
 
+def require_usable(context: Context) -> None:
+    """Raises InvalidArgument (`CONTEXT_INVALID`) where it can be seen that no mesh will be reached with its values."""
+    for address in context.gateway.split(","):
+        host, _, port = address.strip().rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) <= PORT_MAX:
+            raise _unusable("gateway", Text(f"{address!r} is not HOST:PORT", f"{address!r} 不是 主机:端口"))
+    if bool(context.cert) != bool(context.key):
+        raise _unusable("cert", Text("it goes together with key", "须与 key 同时给出"))
+    for field, kind in PATHS.items():
+        path = getattr(context, field)
+        try:
+            if path and kind not in Path(path).read_bytes():
+                raise _unusable(
+                    field, Text(f"{path} is no PEM of a {kind.decode()}", f"{path} 不是 PEM 格式的 {kind.decode()}")
+                )
+        except OSError as error:
+            said = Text(f"{path}: {error.strerror}", f"{path}：无法读取（{error.strerror}）")
+            raise _unusable(field, said) from error
+
+
+def _unusable(field: str, problem: Text) -> InvalidArgument:
+    text = Text(f"{field}: {problem.en}", f"{field}：{problem.zh}")
+    return refusal(InvalidArgument, "CONTEXT_INVALID", text, field=field)
+
+
 def _table(path: Path) -> dict[str, object]:
     try:
         return tomllib.loads(path.read_text())
@@ -172,4 +200,4 @@ def _no_table(what: str) -> Text:
 
 def _invalid(path: Path, problem: Text) -> InvalidArgument:
     text = Text(f"{path} {problem.en}", f"{path} {problem.zh}")
-    return refusal(InvalidArgument, "FIELD_INVALID", text, field=str(path))
+    return refusal(InvalidArgument, "CONTEXT_INVALID", text, field=str(path))

@@ -14,6 +14,10 @@ OWN: Final[dict[str, tuple[str, Text]]] = {
         "FAILED_PRECONDITION",
         Text("there are several accounts, or none, and none was named", "有多个账户或没有账户，而没有指明用哪个"),
     ),
+    "CONTEXT_INVALID": (
+        "INVALID_ARGUMENT",
+        Text("a context, or the file that has it, cannot be used as it is", "上下文或其所在文件无法照此使用"),
+    ),
     "CONTEXT_MISSING": (
         "FAILED_PRECONDITION",
         Text("it is not known which mesh to talk to, or as whom", "不知道要与哪个算网通信，或以何身份"),
@@ -66,6 +70,19 @@ EXPLAINED: Final[dict[str, Explanation]] = {
             "用 `--account` 指定，或在上下文中写入 `account`。",
         ),
         ("suan account list", "suan ctx add"),
+    ),
+    "CONTEXT_INVALID": Explanation(
+        "caller",
+        Text(
+            "The file of contexts cannot be read, or a value in it is not what it should be: `field` says which.",
+            "上下文文件无法读取，或其中的某个值不合要求：见 `field`。",
+        ),
+        Text(
+            "Correct the file: `suan ctx show` says where each value comes from, `suan ctx add` and `suan login` "
+            "write a context anew.",
+            "改正该文件：`suan ctx show` 显示各值的来源，`suan ctx add` 和 `suan login` 可重新写入上下文。",
+        ),
+        ("suan ctx show", "suan ctx add", "suan login"),
     ),
     "CONTEXT_MISSING": Explanation(
         "caller",

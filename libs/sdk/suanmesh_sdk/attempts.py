@@ -7,6 +7,7 @@ from collections.abc import Callable
 from grpc import aio
 
 from suanmesh_kernel.refusals import DeadlineExceeded, Refusal, Unauthenticated
+from suanmesh_kernel.texts import Text
 from suanmesh_sdk import deadlines, retries
 from suanmesh_sdk.connections import Connection
 from suanmesh_sdk.hooks import ClientCall
@@ -18,7 +19,13 @@ Headers = tuple[tuple[str, str | bytes], ...]
 Metadata = Headers | Callable[[], Headers]
 """What goes with a call: as it is, or asked for at each attempt where it would not stay good for all of them."""
 
-_HANDSHAKE_MARKS = ("Tls handshake failed", "handshake failed", "Custom verification check failed", "SSL_ERROR")
+_HANDSHAKE_MARKS = (
+    "Tls handshake failed",
+    "handshake failed",
+    "Custom verification check failed",
+    "SSL_ERROR",
+    "security handshaker",
+)
 _CLOSED_EARLY = ("Socket closed", "Connection reset")
 _NOT_MET = ("Handshake read failed", "Handshake write failed", "Failed to connect to remote host")
 """gRPC says one of these where the connection broke before the server had said anything about our certificate."""
@@ -157,12 +164,14 @@ class Course:
             self._closed_early += 1  # the server closes so when it refuses our certificate, but also when it dies
         failed = any(mark in refusal.message for mark in _HANDSHAKE_MARKS)
         if failed or self._closed_early >= retries.HANDSHAKES_MAX:
-            return Unauthenticated(
-                "HANDSHAKE_FAILED",
-                f"the TLS handshake with {self._address} failed: {refusal.message}",
-                domain=MESH_DOMAIN,
-                address=self._address,
+            trouble = self._route.trouble() or Text(refusal.message, refusal.message)
+            said = Text(
+                f"the TLS handshake with {self._address} failed: {trouble.en}",
+                f"与 {self._address} 的 TLS 握手失败：{trouble.zh}",
             )
+            failure = Unauthenticated("HANDSHAKE_FAILED", said.en, domain=MESH_DOMAIN, address=self._address)
+            failure.localized = said._asdict()
+            return failure
         return refusal
 
 

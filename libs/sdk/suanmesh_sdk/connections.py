@@ -7,8 +7,10 @@ from typing import Any, Protocol
 
 from grpc import aio
 
+from suanmesh_kernel.clock import SystemClock
+from suanmesh_kernel.texts import Text
 from suanmesh_sdk import deadlines
-from suanmesh_sdk.tls import Shown, Tls
+from suanmesh_sdk.tls import Credentials, Shown, Tls, trouble_with
 
 CONNECTIONS_MAX = 256
 """Of one mesh. Beyond it the one unused for longest is closed."""
@@ -123,6 +125,11 @@ class Connections:
             self._make_room()
         self._held.move_to_end(key)
         return held
+
+    def trouble(self) -> Text | None:
+        """What can be seen to be wrong with what is shown."""
+        shown = self._dial.shown()
+        return trouble_with(shown, SystemClock().now()) if isinstance(shown, Credentials) else None
 
     async def close(self) -> None:
         """Close them all; calls in flight end as cancelled."""

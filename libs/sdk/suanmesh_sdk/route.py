@@ -8,6 +8,7 @@ from collections.abc import Collection
 
 from suanmesh_kernel.clock import Rng
 from suanmesh_kernel.refusals import Refusal, Unavailable
+from suanmesh_kernel.texts import Text
 from suanmesh_sdk.connections import Connection, Connections
 from suanmesh_sdk.hooks import Hook
 from suanmesh_sdk.methods import Method
@@ -100,6 +101,10 @@ class Route:
         """Nobody answered at `address`, or it had not what it needs itself."""
         self.forget(address)
         self._resolver.unanswered(address)
+
+    def trouble(self) -> Text | None:
+        """What can be seen to be wrong with what callers show."""
+        return self._connections.trouble()
 
     async def rest(self, seconds: float) -> None:
         """Wait, but not past the moment at which the instances change."""

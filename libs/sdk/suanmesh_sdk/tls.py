@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import grpc
 
 from suanmesh_kernel.refusals import InvalidArgument
+from suanmesh_kernel.texts import Text
 
 Pem = bytes | str | Path
 """PEM text itself, or the path of the file that holds it."""
@@ -116,6 +118,29 @@ class Shown:
         self._stamps = stamps
         if found != self._credentials:
             self._credentials = found
+
+
+def trouble_with(shown: Credentials, now: datetime) -> Text | None:
+    """What is wrong with what a caller shows, as far as can be seen here: a handshake only says that it failed."""
+    from cryptography import x509
+
+    if not shown.certificate:
+        return Text("no certificate is shown", "没有出示证书")
+    try:
+        x509.load_pem_x509_certificates(shown.ca)
+        read = x509.load_pem_x509_certificate(shown.certificate)
+    except ValueError:
+        return Text("ca or cert is no certificate in PEM", "ca 或 cert 不是 PEM 格式的证书")
+    begin, end = (f"{at:%Y-%m-%d %H:%M:%S}Z" for at in (read.not_valid_before_utc, read.not_valid_after_utc))
+    if now > read.not_valid_after_utc:
+        return Text(f"the certificate that is shown has expired at {end}", f"所出示的证书已于 {end} 过期")
+    if now < read.not_valid_before_utc:
+        return Text(
+            f"the certificate that is shown is not yet valid before {begin}", f"所出示的证书在 {begin} 前尚未生效"
+        )
+    if not fits(shown.certificate, shown.key):
+        return Text("the certificate that is shown is not that of the key", "所出示的证书与密钥不符")
+    return None
 
 
 def fits(certificate: bytes, key: bytes) -> bool:

@@ -194,12 +194,21 @@ async def test_a_call_waits_for_the_first_instance(serve: Any, tls: Any, book: A
 async def test_a_foreign_certificate_is_named_and_not_retried(serve: Any, stranger: Any, authority: Any) -> None:
     """Somebody with the wrong files must read so at once, not wait for ten seconds and read "unavailable"."""
     oracle = await serve()
-    foreign = stranger.issue("intruder")
-    for tls in (foreign, type(foreign)(authority.ca, foreign.cert, foreign.key), type(foreign)(authority.ca)):
+    foreign, lapsed = stranger.issue("intruder"), authority.issue("late", days=-1)
+    for tls, why in (
+        (foreign, ""),
+        (type(foreign)(authority.ca, foreign.cert, foreign.key), ""),
+        (type(foreign)(authority.ca), "no certificate is shown"),
+        (lapsed, "has expired at "),
+        (type(foreign)(authority.ca, lapsed.key, lapsed.key), "no certificate in PEM"),
+        (type(foreign)(authority.ca, authority.issue("one").cert, foreign.key), "is not that of the key"),
+    ):
         async with connect(oracle.address, tls=tls, node="demo") as mesh:
             with pytest.raises(Unauthenticated) as caught:
                 await mesh.registry.GetSite(SITE)
         assert caught.value.reason == "HANDSHAKE_FAILED"
+        assert why in caught.value.message
+        assert "握手失败" in caught.value.localized["zh"]
     assert oracle.asked == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,33 @@ def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
     """A typo in a configuration must not read as an unreachable server."""
     with pytest.raises(InvalidArgument, match=r"c\.toml"):
         contexts.load([written(tmp_path / "c.toml", text)])
+
+
+PEM = {"ca": "-BEGIN CERTIFICATE-", "cert": "-BEGIN CERTIFICATE-", "key": "-BEGIN PRIVATE KEY-"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"gateway": "mesh.example.net"}, "gateway"),
+        ({"gateway": "mesh.example.net:99999"}, "gateway"),
+        ({"gateway": "a:1,:2"}, "gateway"),
+        ({"key": ""}, "cert"),
+        ({"ca": "gone.pem"}, "ca"),
+        ({"cert": "key.pem"}, "cert"),
+        ({"key": "ca.pem"}, "key"),
+    ],
+)
+def test_what_reaches_no_mesh_is_named(tmp_path: Path, wrong: dict[str, str], field: str) -> None:
+    """A mistyped port, or a key in the place of a certificate, read as a mesh that is down, after ten seconds."""
+    for name, text in PEM.items():
+        written(tmp_path / f"{name}.pem", text)
+    values = {"gateway": "a:1, [::1]:2", "node": "n"} | {name: str(tmp_path / f"{name}.pem") for name in PEM}
+    contexts.require_usable(replace(contexts.Context("x"), **values))  # type: ignore[arg-type]
+    told = {name: str(tmp_path / text) if text.endswith(".pem") else text for name, text in wrong.items()}
+    with pytest.raises(InvalidArgument, match="CONTEXT_INVALID") as refused:
+        replace(contexts.Context("x"), **values | told).mesh()  # type: ignore[arg-type]
+    assert refused.value.facts == {"field": field}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -110,6 +111,7 @@ async def add_context(session: Session, name: str, account: str, **given: str | 
     if bool(given["cert"]) != bool(given["key"]):
         raise Misuse(Text("--cert and --key go together.", "--cert 与 --key 须同时给出。"))
     values = {field: value for field, value in (*given.items(), ("account", account)) if value}
+    contexts.require_usable(replace(contexts.Context(name), **values))  # type: ignore[arg-type]
     path = contexts.user_file(session.environment)
     configfile.add(path, name, values)
     output.note(Text(f"{path}: added {name}", f"{path}：已添加 {name}").of(session.lang))

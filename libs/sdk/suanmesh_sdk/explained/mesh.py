@@ -211,11 +211,13 @@ EXPLAINED: Final[dict[str, Explanation]] = {
         ),
         Text(
             "Check the context's ca, cert and key with `suan ctx show`; they must be of the same node as the gateway. "
-            "Where a certificate is `not yet valid` or `has expired`, compare this machine's clock first.",
+            "Where a certificate is `not yet valid` or `has expired`, compare this machine's clock first; of one of "
+            "yours that has, ask an operator for another invite and spend it with `suan login`.",
             "用 `suan ctx show` 检查上下文的 ca、cert、key；它们须与网关属于同一节点。"
-            "若证书 `not yet valid` 或 `has expired`，请先核对本机时钟。",
+            "若证书 `not yet valid` 或 `has expired`，请先核对本机时钟；若过期的是自己的证书，"
+            "请向运维方要一份新邀请，并用 `suan login` 使用它。",
         ),
-        ("suan ctx show", "suan ctx add"),
+        ("suan ctx show", "suan ctx add", "suan user invite", "suan login"),
     ),
     "DEADLINE_EXCEEDED": Explanation(
         "caller",
