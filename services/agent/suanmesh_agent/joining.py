@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
+import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -49,7 +50,7 @@ ENVIRONMENT = "agent.env"
 PROGRAM = "suanmesh-agent"
 SITES_TRIED_MAX = 100
 REACH_S = 5.0
-"""How long another site's data plane may take to answer."""
+"""How long a gateway may take to be connected to, and another site's data plane to answer."""
 QUIET = {"SUANMESH_LOG_LEVEL": "error"}
 """What is tried is told in words."""
 HEALTH = "/grpc.health.v1.Health/Check"
@@ -237,13 +238,19 @@ async def _directions(common: Common, settings: AgentSettings) -> AsyncIterator[
 async def _inwards_from(process: Process, gateway: str, settings: AgentSettings) -> Direction:
     """Whether a gateway is reached, and calls come from it to this site, for logs and data."""
     try:
+        await asyncio.to_thread(_connect, gateway)
         async with process.mesh(OneAddress(gateway), via="gateway") as mesh:
             if settings.no_inbound:
                 return await _is_carried(mesh, gateway)
             return await _is_reached(mesh, gateway, settings.data_endpoint)
-    except Unavailable as refusal:
-        problem = f"{gateway} is not reached ({refusal.reason}): open outgoing TCP to it"
-        return Direction(False, "to the gateway", problem)
+    except (Unavailable, OSError) as fault:
+        why = fault.reason if isinstance(fault, Unavailable) else fault.strerror or fault
+        return Direction(False, "to the gateway", f"{gateway} is not reached ({why}): open outgoing TCP to it")
+
+
+def _connect(gateway: str) -> None:
+    """What is shut is told at once: a call would be tried for ten seconds, as if it were about to start."""
+    socket.create_connection((host_of(gateway), int(gateway.rpartition(":")[2])), REACH_S).close()
 
 
 async def _is_reached(mesh: Mesh, gateway: str, endpoint: str) -> Direction:
