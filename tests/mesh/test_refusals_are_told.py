@@ -46,7 +46,6 @@ class Slip:
     says: tuple[str, ...]
     job: str = ""
     context: str = "alice"
-    timeout_s: int = 10
 
 
 SLIPS = {
@@ -81,7 +80,7 @@ SLIPS = {
     "expired certificate": Slip(("site", "list"), 4, ("UNAUTHENTICATED HANDSHAKE_FAILED",), "", "expired"),
     "foreign certificate": Slip(("site", "list"), 4, ("UNAUTHENTICATED HANDSHAKE_FAILED",), "", "foreign"),
     "identity of another node": Slip(("site", "list"), 4, ("UNAUTHENTICATED IDENTITY_MISSING",), "", "elsewhere"),
-    "no mesh there": Slip(("site", "list"), 8, ("UNAVAILABLE NOT_READY",), "", "nowhere", 60),  # it is asked for long
+    "no mesh there": Slip(("site", "list"), 8, ("UNAVAILABLE NOT_READY",), "", "nowhere"),
 }
 
 
@@ -193,18 +192,7 @@ def _told(refusal: Refusal, reason: str) -> None:
 async def _typed(config: Path, folder: Path, slip: Slip, lang: str) -> subprocess.CompletedProcess[str]:
     arguments = [str(folder / "job.yaml") if each == "JOB" else each for each in slip.arguments]
     group, verb, rest = arguments[0], arguments[1], arguments[2:]
-    command = [
-        str(SUAN),
-        group,
-        verb,
-        "--context",
-        slip.context,
-        "--lang",
-        lang,
-        "--timeout",
-        str(slip.timeout_s),
-        *rest,
-    ]
+    command = [str(SUAN), group, verb, "--context", slip.context, "--lang", lang, *rest]
     environment = {"SUANMESH_CONFIG": str(config), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
     return await asyncio.to_thread(
         subprocess.run, command, env=environment, cwd=folder, capture_output=True, text=True, timeout=120

@@ -17,7 +17,7 @@ from suanmesh.scheduler.v1 import job_pb2
 from suanmesh_local import trials, world
 
 HOME = "guiyang"
-WINDOW_S = 540.0
+WINDOW_S = 300.0
 TASK_S = 20.0
 
 

@@ -83,9 +83,10 @@ def test_what_is_remembered_already_needs_no_disk(tmp_path: Path) -> None:
     """An agent that starts again on a full disk, at the port that it had, would end and leave its tasks alone."""
     journal = Journal(tmp_path / "agent.db")
     journal.remember("data_port", "4711")
-    with closing(sqlite3.connect(tmp_path / "agent.db")) as other:
-        other.execute("BEGIN IMMEDIATE")  # nobody else can write
-        journal.remember("data_port", "4711")
+    file = tmp_path / "agent.db"
+    with closing(sqlite3.connect(file)) as other, closing(sqlite3.connect(file, timeout=0)) as third:
+        other.execute("BEGIN IMMEDIATE")
         with pytest.raises(sqlite3.OperationalError):
-            journal.remember("data_port", "4712")
+            third.execute("BEGIN IMMEDIATE")  # nobody else can write
+        journal.remember("data_port", "4711")
     journal.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
 from click.testing import Result
 
 from suanmesh.registry.v1.party_pb2 import Party
@@ -19,13 +20,17 @@ from suanmesh.registry.v1.registry_service_pb2 import (
 )
 from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.scheduler.v1.scheduler_service_pb2 import ListSitePlacementsResponse, SitePlacement
+from suanmesh_cli.commands import owners
 from suanmesh_kernel.refusals import FailedPrecondition, NotFound
 
 Run = Callable[..., Awaitable[Result]]
 
 
-async def test_a_drain_is_followed_until_nothing_is_left(oracle: Any, run: Run) -> None:
+async def test_a_drain_is_followed_until_nothing_is_left(
+    oracle: Any, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whoever waits to pull the plug must know when, and how far it is until then."""
+    monkeypatch.setattr(owners, "LOOK_S", 0.01)
     left = [3, 3, 1, 0, 0]
     looks = 0
 

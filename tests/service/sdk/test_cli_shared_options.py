@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner, Result
 
 from suanmesh.registry.v1.registry_service_pb2 import ListSitesResponse
@@ -28,6 +29,7 @@ from suanmesh.scheduler.v1.scheduler_service_pb2 import (
     SubmitJobsRequest,
     SubmitJobsResponse,
 )
+from suanmesh_cli import watching
 from suanmesh_cli.main import suan
 from suanmesh_kernel.refusals import NotFound, Unavailable
 
@@ -191,16 +193,19 @@ async def test_shells_complete_names_that_there_are(oracle: Any, environment: di
         assert b"other" not in out
 
 
-async def test_a_watch_shows_what_changed_and_ends_by_time(oracle: Any, run: Run) -> None:
+async def test_a_watch_shows_what_changed_and_ends_by_time(
+    oracle: Any, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What has not changed need not be read again."""
-    calls = iter(range(100))
+    monkeypatch.setattr(watching, "EVERY_S", 0.1)
+    calls = iter(range(100_000))
 
     async def answer(body: bytes, context: Any) -> bytes:
         sites = [Site(name="sites/a")] if next(calls) < 2 else [Site(name="sites/a"), Site(name="sites/b")]
         return ListSitesResponse(sites=sites).SerializeToString()
 
     oracle.answer = answer
-    done = await run("site", "list", "--watch", "-o", "name", "--timeout", "5")
+    done = await run("site", "list", "--watch", "-o", "name", "--timeout", "2")
     assert done.exit_code == 7
     assert done.stdout.split() == ["sites/a", "sites/a", "sites/b"]
 
