@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from suanmesh.scheduler.v1.job_pb2 import Job
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from suanmesh_cli.session import Session
     from suanmesh_sdk import Mesh
 
+KEPT = Text(
+    "what has been moved is kept: the same command goes on where it was",
+    "已传输的部分会保留：再次执行同一命令会从中断处继续",
+)
 _NO_TIMES = Text(
     "the log is read as it was delivered: when its lines were written is no longer known",
     "日志取自送达的数据集，各行的写入时间已不可知",
@@ -44,21 +49,28 @@ class Outage:
         self._lasts = refusal is not None
 
 
-async def until_ended(session: Session, mesh: Mesh, name: str) -> Job:
-    """The job as it ended; each new state is said. A broken stream is opened again.
-
-    Whoever stops waiting, by Ctrl-C or because time ran out, is told that the job goes on and how to come back.
-    """
-    job, outage = Job(name=name), Outage(session)
-    session.reach.ask = lambda mesh: mesh.scheduler.GetJob(GetJobRequest(name=name))
+@contextmanager
+def telling_who_leaves(session: Session, said: Text) -> Iterator[None]:
+    """Whoever stops waiting within, by Ctrl-C or because time ran out, is told what goes on and how to come back."""
     try:
-        async for job in following.changes(mesh, name, on_outage=outage.told):
-            say_change(job, session.lang)
+        yield
     except asyncio.CancelledError:
-        back = f"suan job wait {name.removeprefix('jobs/')}"
-        said = Text(f"{name} goes on; come back with `{back}`", f"{name} 仍在继续；用 `{back}` 回来")
         output.note(said.of(session.lang))
         raise
+
+
+def goes_on(name: str, back: str) -> Text:
+    """What whoever leaves `name` alone is told; `back` is the command to come back with."""
+    return Text(f"{name} goes on; come back with `{back}`", f"{name} 仍在继续；用 `{back}` 回来")
+
+
+async def until_ended(session: Session, mesh: Mesh, name: str) -> Job:
+    """The job as it ended; each new state is said. A broken stream is opened again."""
+    job, outage = Job(name=name), Outage(session)
+    session.reach.ask = lambda mesh: mesh.scheduler.GetJob(GetJobRequest(name=name))
+    with telling_who_leaves(session, goes_on(name, f"suan job wait {name.removeprefix('jobs/')}")):
+        async for job in following.changes(mesh, name, on_outage=outage.told):
+            say_change(job, session.lang)
     return job
 
 

@@ -43,6 +43,8 @@ class Several:
     """What verbs with several names have to show, gathered to be printed as one."""
 
     gathering: bool = False
+    shown: bool | None = None
+    """Whether something has been shown for people, so that an empty line is due before the next; None of one name."""
     answers: list[Answer] = field(default_factory=list)
 
 
@@ -138,6 +140,7 @@ def show_one(
     what `-o name` prints, else the item's own. Raises Misuse for a column there is none of.
     """
     if view.for_people and not view.as_table:
+        set_apart(view)
         print_lines(rendered())
         return
     named = [str(getattr(item, "name", ""))] if names is None else names
@@ -154,12 +157,19 @@ def one_answer(view: View, names: Sequence[str]) -> Iterator[None]:
     several = view.several
     as_data = not view.for_people and view.form not in ("jsonl", "name")
     several.gathering = len(names) > 1 and (view.as_table or as_data)
+    several.shown = False if len(names) > 1 else None
     try:
         yield
     finally:
-        answers, several.gathering, several.answers = several.answers, False, []
+        answers, several.gathering, several.answers, several.shown = several.answers, False, [], None
         if answers:
             _show_answers(view, answers, [answer.data for answer in answers])
+
+
+def set_apart(view: View) -> None:
+    """Before what is shown of one of several names: an empty line behind what was shown before it."""
+    print_lines([""] if view.several.shown else [])
+    view.several.shown = view.several.shown is not None
 
 
 def _show_answers(view: View, answers: Sequence[Answer], data: Any) -> None:

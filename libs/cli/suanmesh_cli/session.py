@@ -191,9 +191,7 @@ async def each_of(session: Session, names: tuple[str, ...], act: Callable[[str],
     """
     statuses = []
     with output.one_answer(session.view, names):
-        for number, name in enumerate(names):
-            if number and session.view.for_people and not session.view.as_table:
-                output.print_lines([""])
+        for name in names:
             try:
                 statuses.append(await act(name) or 0)
             except Refusal as refusal:

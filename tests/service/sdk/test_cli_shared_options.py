@@ -95,6 +95,26 @@ async def test_one_that_is_refused_keeps_no_other_away(oracle: Any, run: Run) ->
     assert (done.exit_code, done.stdout.split()) == (3, ["jobs/a", "jobs/b"])
 
 
+async def test_between_several_there_is_a_line_and_nothing_else(oracle: Any, run: Run) -> None:
+    """A script that reads what was removed, or what could be shown, took the empty lines of the others for answers."""
+
+    async def answer(body: bytes, context: Any) -> bytes:
+        name = GetJobRequest.FromString(body).name
+        if "gone" in name:
+            raise NotFound("JOB_UNKNOWN", f"{name} does not exist", name=name)
+        return Job(name=name).SerializeToString()
+
+    oracle.answer = answer
+    assert (await run("job", "show", "gone", "gone-too")).stdout == ""
+    shown = (await run("job", "show", "gone", "a", "gone-too", "b", "gone")).stdout
+    assert [line.split()[1] if line else "" for line in shown.splitlines() if not line.startswith("state")] == [
+        "jobs/a",
+        "",
+        "jobs/b",
+    ]
+    assert (await run("data", "rm", "a", "b")).stdout == ""
+
+
 async def test_a_name_that_is_nearly_right_is_said(oracle: Any, run: Run) -> None:
     """People mistype, and long names are not typed twice with pleasure."""
     oracle.answers["GetJob"] = NotFound("JOB_UNKNOWN", "jobs/digist does not exist", name="jobs/digist")
@@ -167,6 +187,40 @@ async def test_whoever_stops_waiting_is_told_how_to_come_back(oracle: Any, envir
     assert first.startswith(b"jobs/x RUNNING")
     assert "jobs/x goes on; come back with `suan job wait x`" in rest
     assert await process.wait() == 130
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("transfer watch x", "transfers/x goes on; come back with `suan transfer watch x`"),
+        ("site drain hefei", "sites/hefei goes on; come back with `suan site jobs hefei`"),
+        ("data put FOLDER", "what has been moved is kept: the same command goes on where it was"),
+        ("data get d --to FOLDER", "what has been moved is kept: the same command goes on where it was"),
+    ],
+)
+async def test_whoever_leaves_is_told_what_goes_on(
+    oracle: Any, environment: dict[str, str], tmp_path: Path, command: str, said: str
+) -> None:
+    """Somebody who does not know that it goes on waits beside the machine, or begins from the beginning."""
+    reached = asyncio.Event()
+
+    async def stand_still(body: bytes, context: Any) -> bytes:
+        reached.set()
+        await asyncio.Event().wait()
+        return b""
+
+    oracle.answer = stand_still
+    oracle.answers["SetSiteAdmission"] = Site(name="sites/hefei")
+    (tmp_path / "folder").mkdir()
+    arguments = command.replace("FOLDER", str(tmp_path / "folder")).split()
+    process = await asyncio.create_subprocess_exec(
+        SUAN, *arguments, env={**os.environ, **environment}, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    await reached.wait()
+    process.send_signal(signal.SIGINT)
+    _, told = await process.communicate()
+    assert said in told.decode()
+    assert process.returncode == 130
 
 
 async def test_time_that_runs_out_says_the_same(oracle: Any, run: Run) -> None:

@@ -25,6 +25,7 @@ from suanmesh.transport.v1.transport_service_pb2 import (
 )
 from suanmesh_cli import output, units, values
 from suanmesh_cli.commands import transfers
+from suanmesh_cli.following import KEPT, telling_who_leaves
 from suanmesh_cli.layout import Column
 from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.names import Name
@@ -192,7 +193,8 @@ async def put(
 
     dataset_id = name.removeprefix("datasets/") or id_of(folder)
     async with session.mesh() as mesh:
-        with checked(folder), following_progress(session.lang, session.environment) as progress:
+        going_on = telling_who_leaves(session, KEPT)
+        with going_on, checked(folder), following_progress(session.lang, session.environment) as progress:
             brought = await mesh.data.put(
                 folder,
                 dataset_id,
@@ -260,7 +262,8 @@ async def _fetch(session: Session, mesh: Mesh, dataset: str, to: Path, *, force:
     existing = Existing.REPLACE if force else Existing.SKIP if skip_existing else Existing.REFUSE
     while True:
         try:
-            with following_progress(session.lang, session.environment) as progress:
+            going_on = telling_who_leaves(session, KEPT)
+            with going_on, following_progress(session.lang, session.environment) as progress:
                 await mesh.data.get(dataset, to, existing=existing, progress=progress)
             return
         except NamesCollide as fault:

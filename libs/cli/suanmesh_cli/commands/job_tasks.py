@@ -63,6 +63,7 @@ async def list_tasks(session: Session, names: tuple[str, ...], states: tuple[str
             tasks = await listed(session, mesh.scheduler.ListTasks, request, "tasks")
             columns = (*COLUMNS, PARAMETERS) if any(task.parameters for task in tasks) else COLUMNS
             if len(names) > 1 and session.view.for_people:
+                output.set_apart(session.view)
                 output.print_lines([request.job])
             output.show_list(session.view, "tasks", tasks, columns)
 

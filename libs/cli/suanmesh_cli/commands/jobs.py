@@ -170,7 +170,8 @@ async def _bring(session: Session, mesh: Mesh, workdir: Path, file: Path, descri
     from suanmesh_client.datasets import checked
     from suanmesh_sdk.workdir import bring, ignored
 
-    with checked(workdir), following_progress(session.lang, session.environment) as progress:
+    going_on = following.telling_who_leaves(session, following.KEPT)
+    with going_on, checked(workdir), following_progress(session.lang, session.environment) as progress:
         brought = await bring(mesh, workdir, described, skip=ignored(workdir, file), progress=progress)
     for line in brought.left_out.lines(session.lang):
         output.note(Text(f"workdir: left out {line}", f"workdir：未包含 {line}").of(session.lang))
@@ -184,7 +185,8 @@ async def _bring_wheels(session: Session, mesh: Mesh, wheels: Path, described: J
     from suanmesh_client.datasets import checked
     from suanmesh_sdk.workdir import bring_wheels
 
-    with checked(wheels), following_progress(session.lang, session.environment) as progress:
+    going_on = following.telling_who_leaves(session, following.KEPT)
+    with going_on, checked(wheels), following_progress(session.lang, session.environment) as progress:
         brought = await bring_wheels(mesh, wheels, described, progress=progress)
     size = units.size(brought.manifest.size_bytes)
     output.note(Text(f"wheels are {brought.pinned}, {size}", f"wheels 为 {brought.pinned}，{size}").of(session.lang))

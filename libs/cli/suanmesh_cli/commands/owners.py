@@ -22,7 +22,7 @@ from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.scheduler.v1.scheduler_service_pb2 import ListSitePlacementsRequest
 from suanmesh_cli import output, units, values
-from suanmesh_cli.following import Outage
+from suanmesh_cli.following import Outage, goes_on, telling_who_leaves
 from suanmesh_cli.layout import Column
 from suanmesh_cli.names import Name, short
 from suanmesh_cli.session import Session, command, each_of, full_name, listed, listing, tell
@@ -109,7 +109,9 @@ async def drain(session: Session, name: str, note: str, wait: bool) -> None:
     await _admit(session, name, Site.ADMISSION_DRAINING, note)
     if wait:
         async with session.mesh() as mesh:
-            await _until_empty(session, mesh, full_name("sites", name))
+            name = full_name("sites", name)
+            with telling_who_leaves(session, goes_on(name, f"suan site jobs {name.removeprefix('sites/')}")):
+                await _until_empty(session, mesh, name)
 
 
 @click.command("remove")

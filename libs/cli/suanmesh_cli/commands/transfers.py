@@ -15,7 +15,7 @@ from suanmesh.transport.v1.transport_service_pb2 import (
     TransferAsk,
 )
 from suanmesh_cli import output, units, values
-from suanmesh_cli.following import Outage
+from suanmesh_cli.following import Outage, goes_on, telling_who_leaves
 from suanmesh_cli.layout import Column
 from suanmesh_cli.names import Name
 from suanmesh_cli.session import Session, command, each_of, full_name, reading
@@ -85,7 +85,7 @@ async def create(
             from suanmesh_sdk.status import refusal_of
 
             raise refusal_of(result.error)
-        made = await _until_ended(session, mesh, result.transfer.name) if wait else result.transfer
+        made = await _followed(session, mesh, result.transfer.name) if wait else result.transfer
     _show(session, made)
     return 1 if wait and made.state != Transfer.STATE_DONE else 0
 
@@ -110,7 +110,7 @@ async def show(session: Session, names: tuple[str, ...]) -> int:
 async def watch(session: Session, name: str) -> int:
     """Follow the transfer NAME until it has ended; the exit status says how."""
     async with session.mesh() as mesh:
-        ended = await _until_ended(session, mesh, full_name("transfers", name))
+        ended = await _followed(session, mesh, full_name("transfers", name))
     _show(session, ended)
     return 0 if ended.state == Transfer.STATE_DONE else 1
 
@@ -150,8 +150,13 @@ def transfer_facts(transfer: Transfer) -> Facts:
     ]
 
 
-async def _until_ended(session: Session, mesh: Mesh, name: str) -> Transfer:
+async def _followed(session: Session, mesh: Mesh, name: str) -> Transfer:
     """The transfer as it ended; how far it is is told whenever that changes."""
+    with telling_who_leaves(session, goes_on(name, f"suan transfer watch {name.removeprefix('transfers/')}")):
+        return await _until_ended(session, mesh, name)
+
+
+async def _until_ended(session: Session, mesh: Mesh, name: str) -> Transfer:
     last, outage = "", Outage(session)
     session.reach.ask = lambda mesh: mesh.transport.GetTransfer(GetTransferRequest(name=name))
     while True:
