@@ -45,6 +45,8 @@ ATTEMPT_S_MAX = 2.0
 LEASE_ATTEMPT_S_MAX = 0.5
 """The same for the begin and the end of a lease, for which whoever is to lead waits: while the members elect their own
 leader they drop in silence what they are asked."""
+SILENT_S_MAX = 0.3
+"""How long a member that owes answers may take to say that it is there."""
 BACKOFF_S = (0.02, 0.05, 0.1, 0.2, 0.4)
 SNAPSHOT_RESTARTS_MAX = 5
 HISTORY_EVERY_S = 2.0
@@ -266,11 +268,11 @@ class Calls:
             endpoint, before = self.endpoints.pick(), self.history.seen()
             try:
                 timeout = min(left, attempt_s) if repeatable else left
-                answer = await self.terms.answer(endpoint.calls[method.path](request, timeout=timeout))
+                answer = await self.terms.answer(endpoint.calls[method.path](request, timeout=timeout), endpoint)
             except grpc.aio.AioRpcError as error:
                 failure = self._judge(error, endpoint, repeatable, lost)
             except Overtaken:
-                failure = _unknown(f"{endpoint.address}: the members have another leader by now", repeatable, lost)
+                failure = _unknown(f"{endpoint.address}: it says nothing, or another leads by now", repeatable, lost)
             else:
                 self.terms.heard(answer.header)
                 if endpoint.failures:
@@ -284,6 +286,22 @@ class Calls:
             if left <= 0:
                 ending = OutcomeUnknown if lost else Unavailable
                 raise ending(f"no answer in {self.timeout_s} s; the last of {attempt} attempts: {failure}")
+
+    async def says_nothing(self, endpoint: ep.Endpoint) -> bool:
+        """Whether a member does not even answer what it knows by itself, without a leader, though there are others."""
+        if len(self.endpoints.all) == 1:
+            return False
+        request = pb.RangeRequest(key=HISTORY_KEY, count_only=True, serializable=True)
+        try:
+            await endpoint.calls[ep.RANGE.path](request, timeout=SILENT_S_MAX)
+        except grpc.aio.AioRpcError as error:
+            return error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        return False
+
+    def leave(self, endpoint: ep.Endpoint) -> None:
+        """Ask another member what was asked of this one, and watch there: it may have frozen, or be cut off."""
+        endpoint.end_streams()
+        self.terms.end_those_at(endpoint)
 
     def lose_leases(self) -> None:
         """The server turns out to have another history: what was leased in the one before is gone."""

@@ -128,6 +128,14 @@ class Endpoint:
         self.dial(tls)
         self.sick_until = 0.0
         self.failures = 0
+        self.streams: set[Any] = set()
+        """Watches on it that are to go on at another member once it says nothing."""
+
+    def end_streams(self) -> None:
+        """Have those watches go on at another."""
+        ended, self.streams = self.streams, set()
+        for call in ended:
+            call.cancel()
 
     def dial(self, tls: Tls | None) -> None:
         """Make further calls over a channel of `tls`; what is under way stays on the one before."""
@@ -204,6 +212,12 @@ class Endpoints:
         endpoint.failures += 1
         sick_s = min(SICK_S * 2 ** min(endpoint.failures - 1, 8), SICK_S_MAX)
         endpoint.sick_until = now + sick_s * random.uniform(0.8, 1.2)
+
+    def keep_to(self, endpoint: Endpoint) -> None:
+        """Have the watches on all other members go on at this one, whose leases tell whether it is there."""
+        for other in (*self.all, *self._gone):
+            if other is not endpoint:
+                other.end_streams()
 
     def answered(self, endpoint: Endpoint) -> None:
         """Trust a member again."""

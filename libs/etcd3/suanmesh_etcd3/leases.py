@@ -143,12 +143,15 @@ class LeaseKeeper:
             try:
                 async with asyncio.TaskGroup() as stream:
                     stream.create_task(self._send(call))
-                    stream.create_task(self._receive(call))
+                    stream.create_task(self._receive(call, endpoint))
             except* (grpc.aio.AioRpcError, asyncio.InvalidStateError, EtcdError, TimeoutError):
                 self._client.endpoints.failed(endpoint)
             finally:
                 call.cancel()
-            await asyncio.sleep(REOPEN_S * random.uniform(0.5, 1.0))
+            pause = asyncio.sleep(REOPEN_S * random.uniform(0.5, 1.0))
+            _, silent = await asyncio.gather(pause, self._client.says_nothing(endpoint))
+            if silent:
+                self._client.leave(endpoint)
             await self._led()
 
     async def _led(self) -> None:
@@ -178,12 +181,16 @@ class LeaseKeeper:
         """Whether this stream has carried the lease before; the first thing a new stream does is to renew them all."""
         return lease.id in self._in_flight
 
-    async def _receive(self, call: Any) -> None:
+    async def _receive(self, call: Any, endpoint: ep.Endpoint) -> None:
+        met = False
         while True:
             answer = await call.read()
             if answer is grpc.aio.EOF:
                 raise TimeoutError
             self._client.terms.heard(answer.header)
+            if not met:
+                self._client.endpoints.keep_to(endpoint)
+                met = True
             lease, sent = self._leases.get(answer.ID), self._in_flight.get(answer.ID)
             if lease is None or not sent:
                 continue

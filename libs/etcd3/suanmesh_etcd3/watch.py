@@ -22,7 +22,7 @@ from suanmesh_etcd3.calls import Calls
 from suanmesh_etcd3.errors import Compacted, Denied, Unavailable, Verdict, error_of, verdict_of
 from suanmesh_etcd3.values import Event, events_after, prefix_end
 
-CREATED_S_MAX = 5.0
+CREATED_S_MAX = 2.0
 """Longest wait for a member to say that the watch was begun."""
 REOPEN_S = (0.02, 0.1, 0.25, 0.5, 1.0)
 HAS_LEADER = (("hasleader", "true"),)
@@ -94,6 +94,7 @@ class Watch:
         endpoint = self._client.endpoints.pick()
         call = endpoint.calls[ep.WATCH.path](metadata=HAS_LEADER)
         self._client.history.streams.add(call)
+        endpoint.streams.add(call)
         try:
             await self._begin(call)
             self._client.endpoints.answered(endpoint)
@@ -109,8 +110,14 @@ class Watch:
             if isinstance(error, grpc.aio.AioRpcError) and verdict_of(error) is Verdict.FINAL:
                 raise error_of(error) from error
             raise _StreamEnded from error
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if call in endpoint.streams or (task is not None and task.cancelling()):
+                raise
+            raise _StreamEnded from None  # it is to go on at another member
         finally:
             self._client.history.streams.discard(call)
+            endpoint.streams.discard(call)
             call.cancel()
 
     async def _begin(self, call: Any) -> None:

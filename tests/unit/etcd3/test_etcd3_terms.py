@@ -10,9 +10,9 @@ from suanmesh.etcdwire.v1.etcdwire_pb2 import ResponseHeader
 from suanmesh_etcd3.terms import Overtaken, Terms
 
 
-async def asked(terms: Terms, call: asyncio.Future[str]) -> asyncio.Task[str]:
+async def asked(terms: Terms, call: asyncio.Future[str], member: str = "a") -> asyncio.Task[str]:
     """A call that is under way."""
-    task = asyncio.create_task(terms.answer(call))
+    task = asyncio.create_task(terms.answer(call, member))
     await asyncio.sleep(0)
     return task
 
@@ -57,3 +57,17 @@ async def test_whoever_ends_a_call_is_heard_also_at_an_election() -> None:
 
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_what_was_asked_of_a_member_that_says_nothing_is_asked_of_another() -> None:
+    """One that froze answers nothing, and ends nothing: each call to it would last to its deadline."""
+    loop = asyncio.get_running_loop()
+    terms, answer = Terms(), loop.create_future()
+    lost, elsewhere = await asked(terms, loop.create_future()), await asked(terms, answer, "b")
+
+    terms.end_those_at("a")
+
+    with pytest.raises(Overtaken):
+        await lost
+    answer.set_result("answered")
+    assert await elsewhere == "answered"
