@@ -31,6 +31,8 @@ class Directory:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._records: dict[str, Record] = {}
+        self._claims: dict[str, int] = {}
+        """Revisions at which instances began to say that they lead."""
         self._by_area: dict[str, list[Instance]] = {}
         self._turn = asyncio.Event()
         self._revision = 0
@@ -49,6 +51,10 @@ class Directory:
     def instances(self, area: str) -> Sequence[Instance]:
         """The instances of `area` known now, by address."""
         return self._by_area.get(area, [])
+
+    def others(self, area: str) -> Sequence[Instance]:
+        """The same: the leader is one of them."""
+        return self.instances(area)
 
     async def changed(self, area: str) -> None:
         """Return as soon as the instances of `area` are not what they were."""
@@ -71,7 +77,9 @@ class Directory:
     async def _follow(self) -> None:
         prefix = instances_of("").rstrip("/") + "/"
         listing = await self._store.tokens(prefix)
-        self._records = {token.key: Record.FromString(token.value) for token in listing.tokens}
+        self._records, self._claims = {}, {}
+        for each in listing.tokens:
+            self._take(each.key, each)
         self._revision = listing.revision
         self._tell()
         self.ready.set()
@@ -83,21 +91,34 @@ class Directory:
                 self._tell()
 
     def _take(self, key: str, token: LeasedKey | None) -> None:
-        if token is None:
+        record = None if token is None else Record.FromString(token.value)
+        if token is None or record is None or not record.leader:
+            self._claims.pop(key, None)
+        else:
+            self._claims.setdefault(key, token.mod_revision)
+        if record is None:
             self._records.pop(key, None)
         else:
-            self._records[key] = Record.FromString(token.value)
+            self._records[key] = record
 
     def _tell(self) -> None:
         by_area: dict[str, list[Instance]] = {}
-        for record in sorted(self._records.values(), key=lambda each: each.address):
+        leading = self._leading()
+        for key, record in sorted(self._records.items(), key=lambda each: each[1].address):
             if not common(OWN, spoken_by(record.hello)):
                 continue
             state = _STATES.get(record.state, InstanceState.ACTIVE)
-            by_area.setdefault(record.area, []).append(Instance(record.address, record.leader, state))
+            by_area.setdefault(record.area, []).append(Instance(record.address, key in leading, state))
         self._by_area = by_area
         self._turn.set()
         self._turn = asyncio.Event()
+
+    def _leading(self) -> set[str]:
+        """Of each area the last to say that it leads: one that has frozen says so still when the next one does."""
+        newest: dict[str, str] = {}
+        for key in sorted(self._claims, key=self._claims.__getitem__):
+            newest[self._records[key].area] = key
+        return set(newest.values())
 
 
 class Registration:

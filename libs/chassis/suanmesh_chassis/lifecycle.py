@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
+from suanmesh_chassis.ca import server_name
 from suanmesh_chassis.components import Components
 from suanmesh_chassis.discovery import Directory, Record, Registration
 from suanmesh_chassis.hello import own_hello
@@ -205,7 +206,8 @@ class Lifecycle(Generic[S]):
         self._server.tell_serving()
 
     async def _end_dead_terms(self, address: str) -> None:
-        """While another leads, end its term once its process is gone: its lease would run on for seconds."""
+        """While another leads, end its term once its process is gone or says nothing: its lease would run on for
+        seconds. Where it is there nevertheless, it writes no more: its writes have the fence of the term."""
         area = self._process.area
         while True:
             leader = self._directory.leader(area)
@@ -223,14 +225,17 @@ class Lifecycle(Generic[S]):
                     await self._directory.changed(area)
 
     async def _is_gone(self, leader: str) -> bool:
-        """Wait until the process at that address is gone, or the instances have changed."""
+        """Wait until the process at that address is gone or says nothing, or the instances have changed."""
+        process = self._process
+        name = server_name(process.common.node, process.area)
         async with asyncio.TaskGroup() as tasks:
-            gone = tasks.create_task(self._process.network.gone(leader))
-            changed = tasks.create_task(self._directory.changed(self._process.area))
-            await asyncio.wait((gone, changed), return_when=asyncio.FIRST_COMPLETED)
-            gone.cancel()
-            changed.cancel()
-        return not gone.cancelled()
+            gone = tasks.create_task(process.network.gone(leader))
+            silent = tasks.create_task(process.network.silent(leader, name, process.tls))
+            changed = tasks.create_task(self._directory.changed(process.area))
+            await asyncio.wait((gone, silent, changed), return_when=asyncio.FIRST_COMPLETED)
+            for each in (gone, silent, changed):
+                each.cancel()
+        return not (gone.cancelled() and silent.cancelled())
 
     async def _campaign(self, address: str) -> Leadership:
         ttl_s = self._process.common.lease_s

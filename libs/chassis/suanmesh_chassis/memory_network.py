@@ -26,6 +26,8 @@ from suanmesh_sdk.tls import Credentials, Shown
 KEEPALIVE_S = 25.0
 """How long a cut link takes to break the calls on it: an interval of gRPC's keepalive, and what it waits for a pong."""
 LOOK_AGAIN_S = 0.2
+SILENT_LOOKS = 10
+"""How often in a row nothing passes to a process until it counts as silent."""
 FIRST_PORT = 40_000
 NOT_CONNECTED = "failed to connect to all addresses; last error: UNKNOWN: ipv4:{}: {}"
 
@@ -88,6 +90,11 @@ class MemoryNetwork:
     def is_served(self, address: str) -> bool:
         """Whether a process listens there."""
         return address in self._listening
+
+    def reaches(self, host: str, address: str) -> bool:
+        """Whether what a host sends would come to the process that listens there, or be refused where none does."""
+        listening = self._listening.get(address)
+        return listening is None or not self.is_cut(host, listening.host)
 
     def is_cut(self, one: str, other: str) -> bool:
         """Whether nothing passes between two hosts."""
@@ -164,6 +171,16 @@ class HostNetwork:
             met = met or self._network.is_served(address)
             await asyncio.sleep(LOOK_AGAIN_S)
 
+    async def silent(self, address: str, server_name: str, tls: ProcessTls) -> None:
+        """Look now and then whether it is reached."""
+        unheard = None
+        while unheard is None or unheard < SILENT_LOOKS:
+            if not self._network.reaches(self._host, address):
+                unheard = None if unheard is None else unheard + 1
+            elif self._network.is_served(address):
+                unheard = 0
+            await asyncio.sleep(LOOK_AGAIN_S)
+
     async def listen(
         self, handler: grpc.GenericRpcHandler, listener: Listener, tls: ProcessTls, common: Common
     ) -> Listening:
@@ -183,7 +200,7 @@ class MemoryDial:
         self._host = host
         self.shown = Shown(tls, deadlines.now)
 
-    def __call__(self, address: str, server_name: str) -> Channel:
+    def __call__(self, address: str, server_name: str, *, apart: int = 0) -> Channel:
         """As of `Dial`."""
         return MemoryChannel(
             partial(self._network.call, self._host, address, server_name, self.shown()),

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import grpc
 
 from suanmesh_chassis.limits import Limits
+from suanmesh_chassis.liveness import until_silent
 from suanmesh_chassis.parts import Listener
 from suanmesh_chassis.settings import Common
 from suanmesh_kernel.clock import Clock
@@ -101,6 +102,10 @@ class Network(Protocol):
         """Return once the process that listened at `address` does no more, as its machine says; of a machine that says
         nothing it is not known."""
 
+    async def silent(self, address: str, server_name: str, tls: ProcessTls) -> None:
+        """Return once the process at `address`, which was heard before, says nothing, though nothing says that it is
+        gone. It may come back; who it is its certificate says."""
+
 
 class GrpcNetwork:
     """gRPC, over TLS on TCP."""
@@ -144,6 +149,10 @@ class GrpcNetwork:
                 with closing(writer), suppress(OSError):
                     await reader.read()
             await asyncio.sleep(LOOK_AGAIN_S)
+
+    async def silent(self, address: str, server_name: str, tls: ProcessTls) -> None:
+        """Ping it."""
+        await until_silent(address, server_name, tls.shown().of_channel())
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 from grpc import aio
 
-from suanmesh_kernel.refusals import DeadlineExceeded, Refusal, Unauthenticated
+from suanmesh_kernel.refusals import DeadlineExceeded, Refusal, Unauthenticated, Unavailable
 from suanmesh_kernel.texts import Text
 from suanmesh_sdk import deadlines, retries
-from suanmesh_sdk.connections import Connection
 from suanmesh_sdk.hooks import ClientCall
 from suanmesh_sdk.methods import Method
 from suanmesh_sdk.route import Route
+from suanmesh_sdk.silence import SILENT, Attempt
 from suanmesh_sdk.status import DETAILS_KEY, MESH_DOMAIN, refusal_of_call
 
 Headers = tuple[tuple[str, str | bytes], ...]
@@ -91,14 +91,13 @@ class Course:
             )
         return left
 
-    def attempt(self) -> Connection:
-        """Begin the next attempt: the connection to make it over, counted as in flight until `attempt_over`."""
+    def attempt(self) -> Attempt:
+        """Begin the next attempt, with the connection to make it over, counted as in flight until it is `over`."""
         self._attempts += 1
         self._fruitless += 1
         connection = self._route.connection(self._method, self._tried)
         self._address = connection.address
-        connection.in_flight += 1
-        return connection
+        return Attempt(self._route, connection, led=self._method.led)
 
     def answered(self) -> None:
         """A stream that can be resumed has come further: should it break now, that is another trouble."""
@@ -175,9 +174,9 @@ class Course:
         return refusal
 
 
-def attempt_over(connection: Connection) -> None:
-    """The attempt has ended, however."""
-    connection.in_flight -= 1
+def silence_of(attempt: Attempt) -> Refusal:
+    """Why an attempt that was moved has ended."""
+    return Unavailable("NOT_READY", f"{SILENT} {attempt.connection.address}", domain=MESH_DOMAIN)
 
 
 def refusal_of_error(error: aio.AioRpcError) -> Refusal:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from grpc import aio
@@ -10,6 +13,7 @@ from grpc import aio
 from suanmesh_kernel.clock import SystemClock
 from suanmesh_kernel.texts import Text
 from suanmesh_sdk import deadlines
+from suanmesh_sdk.silence import Attempt, Hearing, Silence
 from suanmesh_sdk.tls import Credentials, Shown, Tls, trouble_with
 
 CONNECTIONS_MAX = 256
@@ -57,8 +61,11 @@ class Channel(Protocol):
 class Dial(Protocol):
     """How others are called."""
 
-    def __call__(self, address: str, server_name: str) -> Channel:
-        """A channel to an address (`host:port`) whose certificate carries a server name; nothing is sent yet."""
+    def __call__(self, address: str, server_name: str, *, apart: int = 0) -> Channel:
+        """A channel to an address (`host:port`) whose certificate carries a server name; nothing is sent yet.
+
+        Channels of different numbers `apart` share no connection, as others may.
+        """
 
     def shown(self) -> object:
         """What a channel made now shows and trusts: another object once that has changed."""
@@ -80,26 +87,34 @@ class GrpcDial:
         if read_ahead_bytes is not None:
             self._window = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", read_ahead_bytes))
 
-    def __call__(self, address: str, server_name: str) -> Channel:
+    def __call__(self, address: str, server_name: str, *, apart: int = 0) -> Channel:
         """As of `Dial`."""
         if (shown := self.shown()) is not self._made_of:
             self._made_of, self._credentials = shown, shown.of_channel()
         names = (("grpc.ssl_target_name_override", server_name), ("grpc.default_authority", server_name))
-        channel: Channel = aio.secure_channel(address, self._credentials, options=[*OPTIONS, *self._window, *names])
+        options = [*OPTIONS, *self._window, *names, *((("suanmesh.apart", apart),) if apart else ())]
+        channel: Channel = aio.secure_channel(address, self._credentials, options=options)
         return channel
 
 
 class Connection:
     """One channel and the calls on it."""
 
-    __slots__ = ("address", "callables", "channel", "in_flight")
+    __slots__ = ("address", "asking", "beside", "callables", "channel", "hearing", "in_flight", "streaming")
 
-    def __init__(self, address: str, channel: Channel) -> None:
+    def __init__(self, address: str, channel: Channel, beside: Callable[[], Channel]) -> None:
+        """`beside` makes a channel to the same address that shares no connection with this one."""
         self.address = address
         self.channel = channel
+        self.beside = beside
         self.in_flight = 0
         self.callables: dict[object, Any] = {}
         """gRPC's callables by path and serializers: stubs come and go, these stay."""
+        self.hearing = Hearing()
+        self.asking: dict[Attempt, None] = {}
+        """Attempts of calls with one answer that may go elsewhere, in the order in which they were begun."""
+        self.streaming: dict[Attempt, None] = {}
+        """The same of streams."""
 
 
 class Connections:
@@ -111,6 +126,9 @@ class Connections:
         self._shown: object = None
         self._held: OrderedDict[tuple[str, str], Connection] = OrderedDict()
         self._dropped: list[Connection] = []
+        self._apart: dict[tuple[str, str], int] = {}
+        self._numbers = itertools.count(1)
+        self.silence = Silence()
 
     def to(self, address: str, server_name: str) -> Connection:
         """The connection to `address`, whose certificate must carry `server_name`."""
@@ -121,7 +139,8 @@ class Connections:
         key = (address, server_name)
         held = self._held.get(key)
         if held is None:
-            held = self._held[key] = Connection(address, self._dial(address, server_name))
+            channel = self._dial(address, server_name, apart=self._apart.get(key, 0))
+            held = self._held[key] = Connection(address, channel, partial(self._beside, *key))
             self._make_room()
         self._held.move_to_end(key)
         return held
@@ -131,8 +150,20 @@ class Connections:
         shown = self._dial.shown()
         return trouble_with(shown, SystemClock().now()) if isinstance(shown, Credentials) else None
 
+    def drop(self, connection: Connection) -> None:
+        """Use it for no further call: the next one makes a connection of its own."""
+        for key, held in self._held.items():
+            if held is connection:
+                self._dropped.append(self._held.pop(key))
+                self._apart[key] = next(self._numbers)
+                break
+
+    def _beside(self, address: str, server_name: str) -> Channel:
+        return self._dial(address, server_name, apart=next(self._numbers))
+
     async def close(self) -> None:
         """Close them all; calls in flight end as cancelled."""
+        await self.silence.close()
         for connection in [*self._held.values(), *self._dropped]:
             await connection.channel.close()
         self._held.clear()

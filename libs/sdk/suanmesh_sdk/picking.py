@@ -32,3 +32,13 @@ def pick(
     fresh = [each for each in active if each.address not in tried]
     best = min(fresh or active, key=lambda each: in_flight(each.address), default=None)
     return "" if best is None else best.address
+
+
+def elsewhere(instances: Sequence[Instance], address: str, *, led: bool) -> bool:
+    """Whether another instance would answer what was asked at `address`; one that drains still finishes it."""
+    if any(each.address == address and each.state is InstanceState.DRAINING for each in instances):
+        return False
+    return any(
+        each.address != address and each.state is InstanceState.ACTIVE and (each.leader or not led)
+        for each in instances
+    )

@@ -34,6 +34,9 @@ class Resolver(Protocol):
     def instances(self, area: str) -> Sequence[Instance]:
         """The instances known now; never waits."""
 
+    def others(self, area: str) -> Sequence[Instance]:
+        """All instances that calls of `area` may go to, should the one that is used say nothing; never waits."""
+
     async def changed(self, area: str) -> None:
         """Return as soon as the instances of `area` are not what they were when this was called."""
 
@@ -51,6 +54,10 @@ class OneAddress:
         """The one address."""
         return self._instances
 
+    def others(self, area: str) -> Sequence[Instance]:
+        """There is no other."""
+        return self._instances
+
     async def changed(self, area: str) -> None:
         """Never returns: one address stays as it is."""
         await asyncio.Event().wait()
@@ -66,7 +73,7 @@ class OneOf:
     """
 
     def __init__(self, addresses: Sequence[str]) -> None:
-        self._ways = [(Instance(address, leader=True),) for address in addresses]
+        self._set(addresses)
         self._current = 0
 
     @property
@@ -77,12 +84,16 @@ class OneOf:
     def take(self, addresses: Sequence[str]) -> None:
         """Have others from now on; the one that is used stays in use where it is among them."""
         used = self._ways[self._current][0].address
-        self._ways = [(Instance(address, leader=True),) for address in addresses]
+        self._set(addresses)
         self._current = next((at for at, address in enumerate(addresses) if address == used), 0)
 
     def instances(self, area: str) -> Sequence[Instance]:
         """The address that is used now."""
         return self._ways[self._current]
+
+    def others(self, area: str) -> Sequence[Instance]:
+        """All addresses."""
+        return self._all
 
     async def changed(self, area: str) -> None:
         """Never returns: the next address was taken before anybody waits."""
@@ -92,6 +103,10 @@ class OneOf:
         """Go on to the next, unless that was done already."""
         if self._ways[self._current][0].address == address:
             self._current = (self._current + 1) % len(self._ways)
+
+    def _set(self, addresses: Sequence[str]) -> None:
+        self._all = tuple(Instance(address, leader=True) for address in addresses)
+        self._ways = [(each,) for each in self._all]
 
 
 def gateways(text: str) -> OneOf:

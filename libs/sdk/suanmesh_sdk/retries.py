@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_sdk.methods import Method
+from suanmesh_sdk.silence import SILENT
 
 ATTEMPTS_MAX = 24
 """Of one call, the first included; its deadline usually ends it earlier."""
@@ -50,8 +51,8 @@ WHEN_TOLD = frozenset(
     )
 )
 """There is no room now and the server says when to come again; whoever keeps to that does not slow it further."""
-NOBODY_REACHED = ("failed to connect", "no instance of")
-"""How a NOT_READY of our own begins, or of gRPC, where the call did not leave this process."""
+NOBODY_REACHED = ("failed to connect", "no instance of", SILENT)
+"""How a NOT_READY of our own begins, or of gRPC, where the call did not leave this process, or nobody is there."""
 NOT_TAKEN = "RST_STREAM with error code 7"
 """REFUSED_STREAM: a server that has too many streams did nothing for this one (RFC 9113, 8.7)."""
 BUDGETS_MAX = 1024

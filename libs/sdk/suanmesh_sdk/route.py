@@ -12,10 +12,11 @@ from suanmesh_kernel.texts import Text
 from suanmesh_sdk.connections import Connection, Connections
 from suanmesh_sdk.hooks import Hook
 from suanmesh_sdk.methods import Method
-from suanmesh_sdk.picking import pick
+from suanmesh_sdk.picking import elsewhere, pick
 from suanmesh_sdk.renewal import QuietRenewal
 from suanmesh_sdk.resolver import Instance, Resolver
 from suanmesh_sdk.retries import Budgets
+from suanmesh_sdk.silence import Attempt, Silence
 from suanmesh_sdk.status import MESH_DOMAIN
 
 CHANCE_BYTES = 16
@@ -52,6 +53,29 @@ class Route:
         self._known_at_hint: tuple[Instance, ...] = ()
 
     @property
+    def silence(self) -> Silence:
+        """What looks after attempts that nobody answers."""
+        return self._connections.silence
+
+    @property
+    def has_spare(self) -> bool:
+        """Whether there is more than one instance, so that one that says nothing need not be waited for."""
+        return len(self._resolver.others(self._area)) > 1
+
+    def led_elsewhere(self, address: str) -> bool:
+        """Whether it is known that another than `address` leads."""
+        return self._follows_leader and elsewhere(self._resolver.others(self._area), address, led=True)
+
+    def may_go_elsewhere(self, attempt: Attempt) -> bool:
+        """Whether another instance would answer that attempt, if this one does not."""
+        return elsewhere(self._resolver.others(self._area), attempt.connection.address, led=attempt.led)
+
+    def silent(self, connection: Connection) -> None:
+        """Nothing comes over `connection`: the next call makes one of its own."""
+        self._connections.drop(connection)
+        self.unanswered(connection.address)
+
+    @property
     def has_chores(self) -> bool:
         """Whether `do_chores` has anything to do."""
         return self._connections.any_dropped or (self._renewal is not None and self._renewal.looks)
@@ -75,7 +99,7 @@ class Route:
             instances,
             led=method.led,
             leader_hint=self._leader_hint,
-            tried=tried,
+            tried={*tried, *avoided} if (avoided := self.silence.avoided()) else tried,
             in_flight=self._in_flight,
         )
         if not address:

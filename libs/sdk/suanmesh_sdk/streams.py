@@ -13,10 +13,11 @@ from grpc import aio
 
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_sdk import deadlines
-from suanmesh_sdk.attempts import Course, Headers, Metadata, attempt_over, refusal_of_error
+from suanmesh_sdk.attempts import Course, Headers, Metadata, refusal_of_error, silence_of
 from suanmesh_sdk.connections import Connection
 from suanmesh_sdk.methods import declared
 from suanmesh_sdk.route import Route
+from suanmesh_sdk.silence import Attempt
 from suanmesh_sdk.status import WRITE_FAILED
 from suanmesh_sdk.unary import Deserializer, Serializer
 
@@ -83,7 +84,7 @@ class StreamCall:
         self._metadata = metadata
         self._may_reopen = may_reopen
         self._course: Course | None = None
-        self._connection: Connection | None = None
+        self._attempt: Attempt | None = None
         self._call: Any = None
         self._statuses = _Statuses()
 
@@ -105,8 +106,12 @@ class StreamCall:
             except (Refusal, aio.AioRpcError) as error:
                 await self._failed(error)
             except asyncio.CancelledError:
-                self.cancel()
-                raise
+                if (silence := self._silence()) is None:
+                    self.cancel()
+                    raise
+                await self._failed(silence)
+        if self._attempt is not None:
+            self._attempt.heard()
         self._read_up_to(answer)
         if answer is aio.EOF:
             await self._ended()
@@ -134,8 +139,10 @@ class StreamCall:
             await self._ended()
             raise
         except asyncio.CancelledError:
-            self.cancel()
-            raise
+            if (silence := self._silence()) is None:
+                self.cancel()
+                raise
+            await self._failed(silence)
 
     async def done_writing(self) -> None:
         """Say that no more requests come."""
@@ -149,7 +156,7 @@ class StreamCall:
         self._over("CANCELLED", None)
 
     def __del__(self) -> None:
-        if self._connection is not None:
+        if self._attempt is not None:
             self.cancel()
 
     def _open(self) -> Any:
@@ -159,8 +166,10 @@ class StreamCall:
                 self._course = Course(made_by.route, made_by.method, self._timeout_s, deadlines.STREAM_S)
             headers = self._course.headers(self._metadata)
             left_s = self._course.time_left()
-            self._connection = self._course.attempt()
-            self._call = self._made_by.opened(self._connection, self._request, left_s, headers)
+            self._attempt = self._course.attempt()
+            self._call = self._made_by.opened(self._attempt.connection, self._request, left_s, headers)
+            if self._made_by.route.has_spare:
+                self._attempt.watched(self._call.cancel, unary=False)
             if isinstance(self._made_by, StreamStream):
                 self._call.add_done_callback(self._statuses.took)
         return self._call
@@ -202,9 +211,16 @@ class StreamCall:
             self._course.end(code, refusal)
 
     def _release(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            attempt_over(connection)
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            attempt.over()
+
+    def _silence(self) -> Refusal | None:
+        """Why the call was cancelled, where it was not the caller who did: its peer says nothing."""
+        task = asyncio.current_task()
+        if self._attempt is None or not self._attempt.moved or (task is not None and task.cancelling()):
+            return None
+        return silence_of(self._attempt)
 
 
 class _Statuses:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
 from google.protobuf.message import Message
@@ -12,10 +12,12 @@ from grpc import aio
 from suanmesh_kernel.clock import Rng
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_sdk import deadlines
-from suanmesh_sdk.attempts import Course, Headers, Metadata, attempt_over, refusal_of_error
+from suanmesh_sdk.attempts import Course, Headers, Metadata, refusal_of_error, silence_of
 from suanmesh_sdk.connections import Connection
 from suanmesh_sdk.methods import declared
 from suanmesh_sdk.route import Route
+from suanmesh_sdk.silence import Attempt
+from suanmesh_sdk.status import DETAILS_KEY
 
 Serializer = Callable[[Any], bytes] | None
 Deserializer = Callable[[bytes], Any] | None
@@ -61,12 +63,12 @@ class UnaryUnary:
                 try:
                     headers = course.headers(metadata)
                     left_s = course.time_left()
-                    connection = course.attempt()
+                    attempt = course.attempt()
                     try:
-                        made = self._callable(connection)(request, timeout=left_s, metadata=Sent(headers))
-                        answer = await made
+                        made = self._callable(attempt.connection)(request, timeout=left_s, metadata=Sent(headers))
+                        answer = await (_heard(made, attempt) if self._route.has_spare else made)
                     finally:
-                        attempt_over(connection)
+                        attempt.over()
                 except (Refusal, aio.AioRpcError) as error:
                     await course.refused(error if isinstance(error, Refusal) else refusal_of_error(error))
                     continue
@@ -119,14 +121,31 @@ class StreamUnary:
 
     async def _attempt(self, course: Course, requests: Any, headers: Headers) -> Any:
         left_s = course.time_left()
-        connection = course.attempt()
-        made = connection.channel.stream_unary(self._path, self._serializer, self._deserializer)
+        attempt = course.attempt()
+        made = attempt.connection.channel.stream_unary(self._path, self._serializer, self._deserializer)
         try:
             return await made(requests, timeout=left_s, metadata=headers)
         except aio.AioRpcError as error:
             raise refusal_of_error(error) from None
         finally:
-            attempt_over(connection)
+            attempt.over()
+
+
+async def _heard(made: Awaitable[Any], attempt: Attempt) -> Any:
+    """What `made` is answered. Raises Unavailable where nothing is heard of its peer, and another would answer it."""
+    scope = asyncio.timeout(None)
+    try:
+        async with scope:
+            attempt.watched(lambda: scope.reschedule(deadlines.now()), unary=True)
+            answer = await made
+    except TimeoutError:
+        raise silence_of(attempt) from None
+    except aio.AioRpcError as error:
+        if any(key == DETAILS_KEY for key, _ in error.trailing_metadata() or ()):
+            attempt.heard()
+        raise
+    attempt.heard()
+    return answer
 
 
 def with_request_id(request: Any, rng: Rng) -> Any:

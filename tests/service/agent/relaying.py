@@ -133,5 +133,7 @@ class _Behind:
     def instances(self, area: str) -> Any:
         return OneAddress(self._gateway.address).instances(area)
 
+    others = instances
+
     async def changed(self, area: str) -> None:
         await asyncio.Event().wait()

@@ -63,6 +63,9 @@ class Table:
     def instances(self, area: str) -> list[Instance]:
         return self.known.get(area, [])
 
+    def others(self, area: str) -> list[Instance]:
+        return self.instances(area)
+
     async def changed(self, area: str) -> None:
         await asyncio.Event().wait()
 
