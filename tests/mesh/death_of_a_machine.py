@@ -1,14 +1,13 @@
-"""Kills processes under calls of an operator and a user, and says as JSON what that cost them.
+"""Takes a machine away under calls of an operator and a user, and says as JSON what that cost them.
 
-python death_of_a_machine.py OPERATOR_CONFIG USER_CONFIG DEADLINE_S PID...: it runs on the machine of the user.
+python death_of_a_machine.py OPERATOR_CONFIG USER_CONFIG DEADLINE_S AWAY [BACK]: it runs where the user is. AWAY
+is the command, as JSON, that takes the machine away; BACK gives it back while calls go on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
 import sys
 import time
 
@@ -28,7 +27,7 @@ BEFORE, AFTER = 40, 60
 LOOK_AGAIN_S = 0.05
 
 
-async def killing(user: Mesh, operator: Mesh, deadline_s: float, pids: list[int]) -> dict[str, object]:
+async def losing(user: Mesh, operator: Mesh, deadline_s: float, away: list[str], back: list[str]) -> dict[str, object]:
     """What calls saw of it."""
     account = GetAccountRequest(name=f"accounts/{world.CONSUMER}")
     before = (await user.accounting.GetAccount(account, timeout=deadline_s)).balance_micros
@@ -37,10 +36,12 @@ async def killing(user: Mesh, operator: Mesh, deadline_s: float, pids: list[int]
     async with traffic.flowing():
         await _made(traffic, BEFORE)
         begun = time.monotonic()
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
+        await _run(away)
         first = await asyncio.gather(*(_written(writes, area) for area in writes.writes))
         await _made(traffic, len(traffic.made) + AFTER)
+        if back:
+            await _run(back)
+            await _made(traffic, len(traffic.made) + AFTER)
     paid = (await user.accounting.GetAccount(account, timeout=deadline_s)).balance_micros - before
     acknowledged = [each.acknowledged for each in (traffic, writes)]
     lost = [name for each in acknowledged for name in await _missing(user, operator, each)]
@@ -55,6 +56,11 @@ async def killing(user: Mesh, operator: Mesh, deadline_s: float, pids: list[int]
         "slowest_call_s": round(max(made.ended - made.begun for made in every), 3),
         "lost": lost,
     }
+
+
+async def _run(command: list[str]) -> None:
+    process = await asyncio.create_subprocess_exec(*command)
+    assert await process.wait() == 0, command
 
 
 async def _written(writes: Traffic, area: str) -> Made:
@@ -85,11 +91,11 @@ async def _missing(user: Mesh, operator: Mesh, said: Acknowledged) -> list[str]:
     return missing
 
 
-async def main(operators: str, users: str, deadline_s: float, pids: list[int]) -> int:
+async def main(operators: str, users: str, deadline_s: float, away: list[str], back: list[str]) -> int:
     """Print one JSON object."""
     async with _mesh(operators) as operator, _mesh(users) as user:
         try:
-            print(json.dumps(await killing(user, operator, deadline_s, pids)))
+            print(json.dumps(await losing(user, operator, deadline_s, away, back)))
         except Refusal as refusal:
             print(repr(refusal), file=sys.stderr)
             return 1
@@ -101,4 +107,5 @@ def _mesh(config: str) -> Mesh:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main(sys.argv[1], sys.argv[2], float(sys.argv[3]), [int(pid) for pid in sys.argv[4:]])))
+    taken, *given = (json.loads(command) for command in sys.argv[4:])
+    sys.exit(asyncio.run(main(sys.argv[1], sys.argv[2], float(sys.argv[3]), taken, given[0] if given else [])))

@@ -31,6 +31,8 @@ class Machine:
     name: str
     namespace: str
     home: Path
+    port: tuple[str, str] = ("", "")
+    """Where its cable is: namespace of the switch, and name there."""
     programs: Path = BIN
     """Folder with the `suan` that is installed there."""
     running: list[tuple[subprocess.Popen[str], Thread]] = field(default_factory=list)
@@ -55,6 +57,16 @@ class Machine:
         reader.start()
         self.running.append((process, reader))
         return iter(printed.get, None)
+
+    def pull_cable(self) -> list[str]:
+        """The command that drops whatever comes from it or goes to it; neither side sees more than silence."""
+        switch, port = self.port
+        return ["ip", "-n", switch, "link", "set", port, "nomaster"]
+
+    def plug_cable(self) -> list[str]:
+        """The command after which all is carried again."""
+        switch, port = self.port
+        return ["ip", "-n", switch, "link", "set", port, "master", "sw"]
 
     def interrupt(self) -> None:
         """Press Ctrl-C in every terminal."""
@@ -91,17 +103,17 @@ def machines(folder: Path, addresses: Mapping[str, str]) -> Iterator[dict[str, M
     _require_tools()
     with ExitStack() as ending:
         made = {}
-        for name, namespace in _switched(ending, addresses).items():
+        for name, (namespace, port) in _switched(ending, addresses).items():
             home = folder / name
             home.mkdir()
-            made[name] = Machine(name, namespace, home)
+            made[name] = Machine(name, namespace, home, port)
             ending.callback(made[name].stop)
         ending.callback(lambda: [machine.interrupt() for machine in made.values()])
         yield made
 
 
-def _switched(ending: ExitStack, addresses: Mapping[str, str]) -> dict[str, str]:
-    """A namespace for each name, on one switch. Raises NoNamespaces."""
+def _switched(ending: ExitStack, addresses: Mapping[str, str]) -> dict[str, tuple[str, tuple[str, str]]]:
+    """A namespace for each name, on one switch, and the switch's with the port there. Raises NoNamespaces."""
     switch = f"sm{os.getpid()}-{token_hex(3)}"
     made = {}
     try:
@@ -109,7 +121,8 @@ def _switched(ending: ExitStack, addresses: Mapping[str, str]) -> dict[str, str]
         _ip("-n", switch, "link", "add", "sw", "type", "bridge")
         _ip("-n", switch, "link", "set", "sw", "up")
         for number, (name, address) in enumerate(addresses.items()):
-            made[name] = namespace = f"{switch}-{number}"
+            namespace = f"{switch}-{number}"
+            made[name] = namespace, (switch, f"p{number}")
             _namespace(ending, namespace)
             _ip("-n", namespace, "link", "add", "eth0", "type", "veth", "peer", "name", f"p{number}", "netns", switch)
             _ip("-n", switch, "link", "set", f"p{number}", "master", "sw", "up")

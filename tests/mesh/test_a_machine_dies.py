@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -125,16 +126,33 @@ def ready(lines: Iterator[str]) -> None:
 
 
 def death_of(places: dict[str, Machine], victim: str) -> dict[str, Any]:
-    """Kill everything on a machine under calls from the user's, made over what both were told of the node."""
+    """Kill everything on a machine, as `loss_of` it."""
+    return loss_of(places, ["kill", "-KILL", *processes_of(places[victim])])
+
+
+def loss_of(places: dict[str, Machine], away: list[str], back: list[str] | None = None) -> dict[str, Any]:
+    """Take a machine away under calls from the user's, made over what both were told of the node; give it back."""
     user = places["user"]
-    process, _ = places[victim].running[-1]
-    launcher = psutil.Process(process.pid)
-    pids = [process.pid, *(each.pid for each in launcher.children(recursive=True))]
     operators = places["second"].home / "pilot" / "config.toml"
     users = user.home / ".config" / "suanmesh" / "config.toml"
-    told = " ".join(map(str, [sys.executable, DEATH, operators, users, DEADLINE_S, *pids]))
+    commands = [json.dumps(each) for each in (away, back) if each]
+    told = shlex.join(map(str, [sys.executable, DEATH, operators, users, DEADLINE_S, *commands]))
     *_, said = user.type(told).strip().splitlines()
     return dict(json.loads(said))
+
+
+def processes_of(machine: Machine) -> list[str]:
+    """Numbers of all processes that run there, those before which others hang on."""
+    process, _ = machine.running[-1]
+    return [str(each.pid) for each in (psutil.Process(process.pid), *psutil.Process(process.pid).children(True))]
+
+
+def silence_of(machine: Machine, how: str) -> tuple[list[str], list[str]]:
+    """The command after which a machine says nothing, though no connection of its ends, and the one that ends that."""
+    if how == "cut off":
+        return machine.pull_cable(), machine.plug_cable()
+    pids = processes_of(machine)
+    return ["kill", "-STOP", *pids], ["kill", "-CONT", *pids]
 
 
 def test_both_languages_have_the_same_commands() -> None:
@@ -186,3 +204,25 @@ def test_deaths_of_machines_cost_no_call_its_deadline(
             ready(places[victim].leave_running("suan node run pilot"))
     with capsys.disabled():
         print(f"\nnext writes: {spread(waited)}; slowest calls: {spread(slowest)}")
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("how", ["frozen", "cut off"])
+def test_machines_that_say_nothing_cost_no_call_its_deadline(
+    places: dict[str, Machine], capsys: pytest.CaptureFixture[str], how: str
+) -> None:
+    """Power, a cable or a kernel that fails ends no connection: nobody is told. Whoever falls silent leads all there is
+    to lead, and comes back under calls: it must not do then what others have done meanwhile."""
+    waited, slowest = [], []
+    for _ in range(ROUNDS):
+        for victim in ("first", "second"):
+            lead_with(places, victim)
+            loss = loss_of(places, *silence_of(places[victim], how))
+            waited += loss["next_write_s"].values()
+            slowest.append(loss["slowest_call_s"])
+            with capsys.disabled():
+                print(f"\n{victim} {how}: {json.dumps(loss)}")
+            assert (loss["failed"], loss["lost"]) == ([], [])
+    with capsys.disabled():
+        print(f"\n{how}: next writes: {spread(waited)}; slowest calls: {spread(slowest)}")
