@@ -109,10 +109,10 @@ class Books:
     def _of_charges(self) -> Iterator[str]:
         """Every charge, with what was waived of it, is a reading times a published price.
 
-        It is rounded once, with what rounding has left over in the line before of the same work.
+        It is rounded once, with what rounding has left over in the line before of the same placement.
         """
         seen: Counter[tuple[str, int, str]] = Counter()
-        left: dict[tuple[str, str, int, int, str], Fraction] = defaultdict(Fraction)
+        left: dict[tuple[str, int, str], Fraction] = defaultdict(Fraction)
         for charge in self.charges:
             seen[charge.usage, charge.meter, charge.price_version] += 1
             record = self.records.get(charge.usage)
@@ -123,7 +123,7 @@ class Books:
                 continue
             quantity = sum(reading.quantity for reading in record.readings if reading.meter == charge.meter)
             shown = Fraction(charge.price.amount_micros, charge.price.per_quantity)
-            work = (record.placement, record.transfer, record.task, int(charge.meter), charge.price_version)
+            work = (charge.placement, int(charge.meter), charge.price_version)
             exact = quantity * price + left[work]
             left[work] = exact - round(exact)
             wanted = (record.placement, quantity, price, round(exact), payee, left[work])

@@ -24,8 +24,7 @@ MICROS = 1_000_000
 def main(folder: Path, label: str) -> None:
     """Print a table: each value of the label, and the amount in the currency."""
     books = Exported(folder)
-    spent: Counter[str] = Counter()
-    left: dict[tuple[str, ...], Fraction] = defaultdict(Fraction)
+    worth: dict[tuple[str, ...], Fraction] = defaultdict(Fraction)
     for usage in books.all_of("usage"):
         record = usage["record"]
         job = books.job_of(record)
@@ -33,12 +32,12 @@ def main(folder: Path, label: str) -> None:
             continue
         for reading in record["readings"]:
             for version, price in books.prices(record, reading["meter"]):
-                # Each line is rounded to the micro, half to even, with what rounding left over in the line before.
-                work = (record.get("placement", ""), record.get("transfer", ""), str(record.get("task", 0)))
-                exact = int(reading["quantity"]) * price + left[*work, reading["meter"], version]
-                amount = round(exact)
-                left[*work, reading["meter"], version] = exact - amount
-                spent[job["labels"][label]] += amount
+                # Rounding carries what it leaves over from line to line of a job's placement, meter and price.
+                together = (job["labels"][label], books.placement_of(record), reading["meter"], version)
+                worth[together] += int(reading["quantity"]) * price
+    spent: Counter[str] = Counter()
+    for (value, *_), exact in worth.items():
+        spent[value] += round(exact)
     table = csv.writer(sys.stdout, lineterminator="\n")
     table.writerow(["label", "amount"])
     for value, micros in sorted(spent.items()):
@@ -68,8 +67,12 @@ class Exported:
 
     def job_of(self, record: dict[str, Any]) -> dict[str, Any] | None:
         """For which job it was measured; None for one that is not among them."""
-        placement = record.get("placement") or self._transfers[record["transfer"]].get("placement")
-        return self._jobs.get(placement)
+        return self._jobs.get(self.placement_of(record))
+
+    def placement_of(self, record: dict[str, Any]) -> str:
+        """For which placement it was measured; empty for none."""
+        placement: str = record.get("placement") or self._transfers[record["transfer"]].get("placement", "")
+        return placement
 
     def prices(self, record: dict[str, Any], meter: str) -> Iterator[tuple[str, Fraction]]:
         """Each price that is due for one unit of what was measured, in micros, with whose it is."""

@@ -11,7 +11,7 @@ from suanmesh_kernel.money import Price, divided_half_even
 from suanmesh_kernel.refusals import InvalidArgument
 
 Rate = tuple[int, str]
-"""A meter and the version of its price: lines of a task or transfer that have both in common are rounded together."""
+"""A meter and the version of its price: lines of a placement that have both in common are rounded together."""
 NOTHING: Mapping[Rate, int] = MappingProxyType({})
 """What is carried to the first line."""
 LINE_MICROS_MAX = 10**15
@@ -88,7 +88,7 @@ class RatedLine(NamedTuple):
 def compute_lines(readings: Iterable[Reading], book: Book, carried: Mapping[Rate, int] = NOTHING) -> list[RatedLine]:
     """Rate what a site measured by its book; meters without a price and empty readings make no line.
 
-    `carried` is what rounding has left over of the same task so far.
+    `carried` is what rounding has left over of the same placement so far.
     """
     version, payee = book.reference, book.party
     lines = []
@@ -102,7 +102,7 @@ def compute_lines(readings: Iterable[Reading], book: Book, carried: Mapping[Rate
 def transfer_lines(
     meter: int, transfer_bytes: int, tariffs: Iterable[LinkTariff], carried: Mapping[Rate, int] = NOTHING
 ) -> list[RatedLine]:
-    """Rate moved bytes once for each priced link they crossed; `carried` is what rounding left over of the transfer."""
+    """Rate moved bytes once for each priced link they crossed; `carried` is what rounding left over."""
     if transfer_bytes == 0:
         return []
     moved = Reading(meter, transfer_bytes)

@@ -13,7 +13,6 @@ from suanmesh_accounting.domain.prices import Book
 from suanmesh_accounting.domain.queries import OwnIdentity
 from suanmesh_accounting.ledger import tables as t
 from suanmesh_accounting.ledger.budgets import set_budget, set_party_budget
-from suanmesh_accounting.ledger.hold_charges import work_of
 from suanmesh_accounting.ledger.paying import (
     close_account,
     credit_account,
@@ -113,6 +112,5 @@ def _load(session: Session, commands: Sequence[c.Command[Any]]) -> None:
     session.party_budgets.load({account.party for account in accounts if account is not None})
     session.load_holds(names, {measured.placement for measured in used} | {ask.placement for ask in asks})
     session.usage.load(used)
-    works = {(measured.placement, measured.transfer, measured.task) for measured in used}
-    holds = ((session.hold_of(placement), transfer, task) for placement, transfer, task in works)
-    session.remainders.load({work_of(hold, transfer, task) for hold, transfer, task in holds if hold is not None})
+    holds = map(session.hold_of, {measured.placement for measured in used})
+    session.remainders.load({hold.name for hold in holds if hold is not None})

@@ -51,8 +51,7 @@ class HoldCharges:
 
         Raises Refusal before it has changed anything.
         """
-        work = work_of(self.hold, measured.transfer, measured.task)
-        lines = self._lines(measured, move, work)
+        lines = self._lines(measured, move)
         moved = move.dataset if move else ""
         shares = within([line.amount_micros for line in lines], self._left_micros)
         reference = measured.reference
@@ -79,7 +78,7 @@ class HoldCharges:
             sums = (measured.site, line.meter, charged, share.waived_micros)
             dataset = versioned(moved)[0] if moved else ""
             self._session.charges.append((self.hold.account, self.hold.job, *sums, self._now_us, dataset, document))
-            self._session.remainders.carry(work, line.rate, line.remainder_out)
+            self._session.remainders.carry(self.hold.name, line.rate, line.remainder_out)
         return len(lines)
 
     def settle(self) -> None:
@@ -94,12 +93,12 @@ class HoldCharges:
             session.move_money(payee, balance_micros=earned)
         session.spend(self.hold, spent, month_at(self._now_us))
 
-    def _lines(self, measured: Measured, move: Move | None, work: str) -> list[RatedLine]:
+    def _lines(self, measured: Measured, move: Move | None) -> list[RatedLine]:
         """Rate a record by the book version and the link prices the hold fixed.
 
         What was moved pays for the links of its own way alone; a way the hold fixed no price for is free.
         """
-        carried = self._session.remainders.of(work)
+        carried = self._session.remainders.of(self.hold.name)
         if not measured.transfer:
             return compute_lines(measured.readings, self._book, carried)
         moved = sum(r.quantity for r in measured.readings if r.meter == money_pb2.METER_TRANSFER_BYTES)
@@ -134,8 +133,3 @@ class HoldCharges:
             )
             found = self._alike[kind] = (payee, charge.SerializeToString())
         return found
-
-
-def work_of(hold: Hold, transfer: str, task: int) -> str:
-    """The task or transfer of a hold whose lines are rounded together."""
-    return f"{hold.name}/{transfer or task}"

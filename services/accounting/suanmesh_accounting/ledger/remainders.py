@@ -1,4 +1,4 @@
-"""What rounding has left over of each task and transfer, carried from one charge to the next of the same price."""
+"""What rounding has left over of each hold, carried from one charge to the next of the same price."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from suanmesh_accounting.ledger.writing import change_rows, insert_rows
 
 
 class Remainders:
-    """The remainders that a transaction has read and changed; a work is a task or a transfer of a hold."""
+    """The remainders that a transaction has read and changed; a work is all that a hold pays for."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -244,12 +244,13 @@ class Charge(message.Message):
     waived_micros: builtins.int
     """10^-6 of the currency: what the placement's hold did not cover. The account does not pay it, the payee bears it."""
     remainder_in: builtins.int
-    """What rounding left over in the line before of the same task or transfer, meter and price version, 0 in the first: so
-    many times 10^-6 of the currency divided by the price's `per_quantity`; below zero where it was rounded up.
+    """What rounding left over in the line before of the same placement, meter and price version, 0 in the first: so many
+    times 10^-6 of the currency divided by the price's `per_quantity`; below zero where it was rounded up.
     """
     remainder_out: builtins.int
     """What rounding has left over here, for the next line. It is no more than half a 10^-6 of the currency, so that all
-    lines of a task, meter and price together are worth what was used, however often it was reported.
+    lines of a placement, meter and price together are worth what was used, however often it was reported and in how
+    many tasks.
     """
     entry: builtins.str
     """Entry it is posted with, as are others of the placement that were rated together; empty where the account pays
