@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import mmap
 import os
 import signal
 import subprocess
@@ -158,6 +159,29 @@ def test_a_process_that_has_ended_takes_no_memory() -> None:
     os.waitpid(child, 0)
     assert memory_bytes([child]) == 0
     assert memory_bytes([os.getpid()]) > 1_000_000
+
+
+def test_a_file_that_is_mapped_is_no_memory_of_a_process(tmp_path: Path) -> None:
+    """A task that maps its input, as of `numpy.load(..., mmap_mode="r")`, needs no memory for all of it."""
+    size = 64 << 20
+    with (tmp_path / "data").open("wb+") as file:
+        file.write(b"x" * size)
+        file.flush()
+        os.fsync(file.fileno())
+        before, in_memory = memory_bytes([os.getpid()]), _in_memory_kib()
+        with mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ) as mapped:
+            assert mapped[:: mmap.PAGESIZE].count(b"x") == size // mmap.PAGESIZE
+            if _in_memory_kib() > in_memory + 1024:
+                pytest.skip("the folder for temporary files lies in memory itself")
+            assert memory_bytes([os.getpid()]) < before + size // 2
+    kept = bytearray(b"x") * size
+    assert memory_bytes([os.getpid()]) > before + size // 2, f"{len(kept)} bytes of its own are"
+
+
+def _in_memory_kib() -> int:
+    """What this process has mapped of files that lie in memory; 0 where that is not told."""
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pss_Shmem:")), 0)
 
 
 async def test_a_task_that_fills_the_disk_is_ended(executor: ProcessExecutor) -> None:

@@ -46,6 +46,7 @@ def children() -> list[int]:
 def memory_bytes(pids: Iterable[int]) -> int:
     """Memory of processes together, each shared page counted once by its parts; whole pages where that is not told.
 
+    What is mapped of files on disk is not theirs, as with control groups: the kernel takes it back when it is short.
     One that has ended meanwhile has none: what it shared is told by the others.
     """
     return sum(map(_proportional_bytes, pids))
@@ -58,7 +59,9 @@ def _proportional_bytes(pid: int) -> int:
         return 0
     except OSError:
         return _resident_bytes(pid)
-    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(("Pss:", "SwapPss:")))
+    told = {field.removesuffix(":"): int(amount) for field, amount, *_ in map(str.split, lines[1:])}
+    mapped = told["Pss"] - told["Pss_File"] if "Pss_File" in told else told["Pss"]  # before Linux 5.9 it is one sum
+    return 1024 * (mapped + told.get("SwapPss", 0))
 
 
 def _resident_bytes(pid: int) -> int:
