@@ -88,7 +88,21 @@ async def log(session: Session, mesh: Mesh, request: ReadJobLogsRequest, outage:
         if request.timestamps or request.HasField("since"):
             output.note(_NO_TIMES.of(session.lang))
 
+    def on_attempt(job: Job) -> None:
+        placed = Text(
+            f"{job.name} was placed anew: attempt {job.attempt} from its beginning",
+            f"{job.name} 已重新落位：从头显示第 {job.attempt} 次尝试",
+        )
+        output.note(placed.of(session.lang))
+
     session.reach.ask = lambda mesh: mesh.scheduler.GetJob(GetJobRequest(name=request.name))
-    read = following.log(mesh, request, timeout_s=session.bound_s, on_delivered=on_delivered, on_outage=outage.told)
+    read = following.log(
+        mesh,
+        request,
+        timeout_s=session.bound_s,
+        on_delivered=on_delivered,
+        on_outage=outage.told,
+        on_attempt=on_attempt,
+    )
     async for content in read:
         yield content

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest, ReadJobLogsRequest, WatchJobRequest
 from suanmesh.transport.v1.transport_service_pb2 import ReadFileRequest
-from suanmesh_kernel.names import SETUP_LOG, log_file
+from suanmesh_kernel.names import SETUP_LOG, last, log_file
 from suanmesh_kernel.refusals import DeadlineExceeded, NotFound, Refusal, Unavailable
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def log_dataset(job: Job) -> str:
 
 async def changes(
     mesh: Mesh, name: str, *, on_outage: Callable[[Refusal | None], None] = lambda _: None
-) -> AsyncIterator[Job]:
+) -> AsyncGenerator[Job, None]:
     """The job as it is now, then anew whenever its state or the reason of it has changed, until it has ended.
 
     A service that is away is waited for: `on_outage` is told by what, and None with every answer.
@@ -60,15 +61,43 @@ async def log(
     timeout_s: float | None = None,
     on_delivered: Callable[[], None] = lambda: None,
     on_outage: Callable[[Refusal | None], None] = lambda _: None,
+    on_attempt: Callable[[Job], None] = lambda _: None,
 ) -> AsyncIterator[bytes]:
     """What a task wrote: from its site while it is there, else from the dataset the log became.
 
     That does not say when lines were written: `on_delivered` is told before it is read. With `follow`, a task that has
     not started is waited for, and so is a service that is away: `on_outage` is told by what, and None with every
-    answer. Within `timeout_s` a site that is away is told as such.
+    answer. A job that is placed anew meanwhile, as when its site is lost, is followed there, from the beginning of that
+    attempt: `on_attempt` is told of it before. Within `timeout_s` a site that is away is told as such.
     """
     asked = ReadJobLogsRequest()
     asked.CopyFrom(request)
+    while True:
+        ended: Refusal | None = None
+        try:
+            async for content in _log_of_run(mesh, asked, timeout_s, on_delivered, on_outage):
+                yield content
+        except Refusal as refusal:
+            ended = refusal
+        job = await _placed_anew(mesh, asked, on_outage)
+        if job is None and ended is not None:
+            raise ended
+        if job is None:
+            return
+        on_attempt(job)
+        asked = ReadJobLogsRequest(name=request.name, task=request.task, follow=True, timestamps=request.timestamps)
+
+
+async def _log_of_run(
+    mesh: Mesh,
+    asked: ReadJobLogsRequest,
+    timeout_s: float | None,
+    on_delivered: Callable[[], None],
+    on_outage: Callable[[Refusal | None], None],
+) -> AsyncIterator[bytes]:
+    """That of one run; `asked` has behind what it was given where it would go on."""
+    request = ReadJobLogsRequest()
+    request.CopyFrom(asked)
     sent, wait, pause_s = False, request.follow, REOPEN_S
     unknown: Refusal
     while True:
@@ -113,11 +142,12 @@ async def _comes_back(
 ) -> bool:
     """Whether a log that broke off for `refusal` may go on, after a pause: a service restarts, or the site's agent.
 
-    Of a site that cannot be reached before there was anything to read, its reader is told.
+    Of a site that cannot be reached before there was anything to read, a reader who has no more time is told.
     """
     if isinstance(refusal, DeadlineExceeded):  # a stream that was given no time has an hour
         return timeout_s is None
-    if not (isinstance(refusal, Unavailable) or (refusal.reason == "SITE_UNREACHABLE" and asked.resume_token)):
+    away = refusal.reason == "SITE_UNREACHABLE" and (asked.resume_token or timeout_s is None)
+    if not (isinstance(refusal, Unavailable) or away):
         return False
     while True:
         on_outage(refusal)
@@ -134,8 +164,36 @@ async def _comes_back(
 
 
 async def _may_start(mesh: Mesh, request: ReadJobLogsRequest) -> bool:
-    """Whether its job goes on."""
-    return (await mesh.scheduler.GetJob(GetJobRequest(name=request.name))).state not in ENDED
+    """Whether its job goes on, where the run that is followed is."""
+    job = await mesh.scheduler.GetJob(GetJobRequest(name=request.name))
+    return job.state not in ENDED and not _is_elsewhere(job, request)
+
+
+async def _placed_anew(
+    mesh: Mesh, asked: ReadJobLogsRequest, on_outage: Callable[[Refusal | None], None]
+) -> Job | None:
+    """The job once it runs elsewhere than where its log was followed, after it has waited for a place; else None."""
+    if not (asked.follow and _followed(asked)) or asked.attempt or asked.previous or asked.setup:
+        return None
+    async with aclosing(changes(mesh, asked.name, on_outage=on_outage)) as states:
+        async for job in states:
+            if _is_elsewhere(job, asked):
+                return job
+            if job.placement:
+                return None
+    return None
+
+
+def _is_elsewhere(job: Job, asked: ReadJobLogsRequest) -> bool:
+    """Whether it has another placement than the one whose log is followed."""
+    followed = _followed(asked)
+    return bool(followed and job.placement) and last(job.placement) != followed
+
+
+def _followed(asked: ReadJobLogsRequest) -> str:
+    """The id of the placement whose log it goes on in; empty where it has not begun, or cannot go on."""
+    placement, goes_on, _ = asked.resume_token.partition(".")
+    return placement if goes_on else ""
 
 
 async def _tail(pieces: AsyncIterator[bytes], lines_max: int) -> AsyncIterator[bytes]:

@@ -16,6 +16,7 @@ from suanmesh_kernel.refusals import DeadlineExceeded, FailedPrecondition, Refus
 from suanmesh_sdk import retries
 
 Run = Callable[..., Awaitable[Result]]
+UNREACHABLE = FailedPrecondition("SITE_UNREACHABLE", "sites/a cannot be reached")
 PIECES = ("one\n", "two\nhalf", " a line\n", "end\n")
 
 
@@ -63,14 +64,48 @@ async def test_a_restart_is_no_end_of_a_log(
 
 async def test_a_site_that_is_away_for_a_while_is_waited_for(oracle: Any, run: Run) -> None:
     """An agent that is brought up to date takes longer than a restart."""
-    unreachable = FailedPrecondition("SITE_UNREACHABLE", "sites/a cannot be reached")
-    oracle.answers["ReadJobLogs"] = broken_by(unreachable)
+    oracle.answers["ReadJobLogs"] = broken_by(UNREACHABLE)
     done = await run("job", "logs", "x", "-f")
     assert (done.exit_code, done.stdout) == (0, "".join(PIECES))
     assert done.stderr.startswith("SITE_UNREACHABLE: no answer; asking on\nit answers again\n")
     oracle.answers["GetJob"] = Job(name="jobs/x", state=Job.STATE_FAILED)
     done = await run("job", "logs", "x", "-f")
     assert (done.exit_code, done.stdout) == (5, PIECES[0]), "of a job that has ended nothing more comes"
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["while it runs", "when it has ended"])
+async def test_a_job_that_is_placed_anew_is_followed_there(oracle: Any, run: Run, ended: bool) -> None:
+    """Who watches a training whose site is lost would wait for that site for ever, while it runs at another."""
+    job = Job(name="jobs/x", state=Job.STATE_RUNNING, placement="placements/p1", attempt=1)
+    anew = Job(name="jobs/x", placement="placements/p2", attempt=2)
+    anew.state = Job.STATE_DONE if ended else Job.STATE_RUNNING
+    waiting = Job(name="jobs/x", state=Job.STATE_PENDING, attempt=1)
+    oracle.answers |= {"GetJob": job, "WatchJob": lambda _: [waiting, anew]}
+
+    def told(body: bytes) -> list[Any]:
+        if ReadJobLogsRequest.FromString(body).resume_token:
+            oracle.answers["GetJob"] = anew
+            return [UNREACHABLE]
+        if oracle.answers["GetJob"] is job:
+            return [ReadJobLogsResponse(content=b"first\n", resume_token="p1.6"), UNREACHABLE]
+        return [ReadJobLogsResponse(content=b"second\n", resume_token="p2.7")]
+
+    oracle.answers["ReadJobLogs"] = told
+    done = await run("job", "logs", "x", "-f")
+    assert (done.exit_code, done.stdout) == (0, "first\nsecond\n")
+    assert "jobs/x was placed anew: attempt 2 from its beginning" in done.stderr.splitlines()
+
+
+async def test_a_site_that_is_away_from_the_beginning_is_waited_for(oracle: Any, run: Run) -> None:
+    """Who begins to follow in the minute in which an agent restarts would be sent away; a bound on his time holds."""
+    meets = iter([UNREACHABLE, UNREACHABLE])
+    oracle.answers["ReadJobLogs"] = lambda _: [next(meets, ReadJobLogsResponse(content=b"begun\n"))]
+    done = await run("job", "logs", "x", "-f")
+    assert (done.exit_code, done.stdout) == (0, "begun\n")
+    assert done.stderr == "SITE_UNREACHABLE: no answer; asking on\nit answers again\n"
+    oracle.answers["ReadJobLogs"] = [UNREACHABLE]
+    bounded = await run("job", "logs", "x", "-f", "--timeout", "60")
+    assert (bounded.exit_code, bounded.stdout) == (5, "")
 
 
 async def test_logs_of_several_tasks_go_on_together(oracle: Any, run: Run) -> None:
