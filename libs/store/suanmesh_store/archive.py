@@ -55,6 +55,10 @@ class Archive:
         found = (await self._records.get_many(kind, [name])).get(name)
         return None if found is None else found.message
 
+    async def get_many(self, kind: RecordKind[M], names: Collection[str]) -> dict[str, M]:
+        """Those of the names that were kept. Who looks in etcd too must do so first."""
+        return {name: found.message for name, found in (await self._records.get_many(kind, names)).items()}
+
     async def found(self, kind: RecordKind[M], index: Index[M], *equals: str, most: int) -> list[M]:
         """Those kept that an index has under these keys, in its order. Who looks in etcd too must do so first."""
         records = await self._records.page(kind, index.name, equals, limit=most)

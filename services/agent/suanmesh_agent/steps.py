@@ -25,6 +25,7 @@ from suanmesh_agent.secrets import Secrets
 from suanmesh_agent.setups import Inputs, Setups
 from suanmesh_agent.staging import Staging
 from suanmesh_agent.task_run import TaskRun, until_over
+from suanmesh_agent.told_tasks import ToldTasks
 from suanmesh_chassis.waiting import first_of
 from suanmesh_content import FolderError, ManifestError
 from suanmesh_kernel.clock import Clock
@@ -39,8 +40,6 @@ log = structlog.get_logger()
 State = placement_pb2.Placement
 _GONE_ON = ("COMMITTED", "ACCEPTED", "STAGING", "RUNNING", "DELIVERING")
 """States whose mention in a refusal says that the placement is past what was reported, and lives."""
-TELL_S_MIN, TELL_S_PER_TASK = 2.0, 0.02
-"""How often it is reported what has become of a placement's tasks, at most; of many more rarely."""
 _BEFORE_THE_RUN = (State.STATE_COMMITTED, State.STATE_ACCEPTED, State.STATE_STAGING)
 
 
@@ -311,23 +310,24 @@ class Steps:
             await pauses.wait()
 
     async def _tell_tasks(self, carried: Carried, begun: asyncio.Event) -> None:
-        """Report from time to time what has become of tasks; the more there are, the more rarely.
+        """Report from time to time what has become of tasks: of many those alone of which that has changed.
 
         Before the first runs there is nothing to tell but of an engine with a queue: for what they wait there.
         """
         placement = carried.placement
-        every_s = max(TELL_S_MIN, placement.work.count * TELL_S_PER_TASK)
-        told: list[placement_pb2.TaskResult] = []
+        told = ToldTasks(max(1, placement.work.count), keep_going=wire.work_from(placement).keep_going)
         while True:
             if not self._queues:
                 await begun.wait()
-            await asyncio.sleep(every_s)
-            stand = await task_looks.results(self._engine, placement, over=False)
-            if stand == told:
+            await asyncio.sleep(told.every_s)
+            stand = await task_looks.results(self._engine, placement, over=False, but=told.settled)
+            report = told.report(stand)
+            if report is None:
                 continue
+            report.state = State.STATE_RUNNING if begun.is_set() else State.STATE_ACCEPTED
             try:
-                await self._report(carried, State.STATE_RUNNING if begun.is_set() else State.STATE_ACCEPTED)
-                told = stand
+                if await self._tell(carried, report):
+                    told.taken(report)
             except StepDeferred:
                 return await self._engine.cancel(task_looks.keys_to_end(placement))
             except Refusal as refusal:

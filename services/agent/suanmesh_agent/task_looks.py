@@ -12,6 +12,9 @@ from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskState, setup_key
 from suanmesh_agent.ports import Engine
 from suanmesh_kernel.names import last
 
+LOOK_AT_ONCE = 256
+"""Tasks that are looked at together where it is not known how many have begun."""
+
 
 def first_keys(placement: placement_pb2.Placement) -> list[TaskKey]:
     """The first run of each task, in their order."""
@@ -31,13 +34,25 @@ def keys_to_end(placement: placement_pb2.Placement) -> list[TaskKey]:
     return [*setup, *all_keys(placement)]
 
 
-async def runs_of(engine: Engine, placement: placement_pb2.Placement, but: Container[int] = ()) -> dict[int, Runs]:
+async def runs_of(
+    engine: Engine, placement: placement_pb2.Placement, but: Container[int] = (), *, begun: bool = False
+) -> dict[int, Runs]:
     """All runs of each task by its index, in the tasks' order, without those in `but`.
+
+    With `begun` it looks as far as tasks have begun, which they do in their order.
 
     What has not been run again so often was not run again more often: of many tasks few are asked for twice.
     """
     keys = [key for key in first_keys(placement) if key.index not in but]
-    found = {key.index: [look] for key, look in zip(keys, await engine.inspect(keys), strict=True)}
+    found: dict[int, list[TaskLook]] = {}
+    together = LOOK_AT_ONCE if begun else max(1, len(keys))
+    for first in range(0, len(keys), together):
+        some = keys[first : first + together]
+        looks = await engine.inspect(some)
+        found |= {key.index: [look] for key, look in zip(some, looks, strict=True)}
+        if begun and all(look.state is TaskState.ABSENT for look in looks):
+            break
+    keys = keys[: len(found)]
     for _ in range(placement.work.retry.times):
         keys = [key.again() for key in keys if found[key.index][-1].state is not TaskState.ABSENT]
         if not keys:
@@ -53,9 +68,13 @@ async def newest_keys(engine: Engine, placement: placement_pb2.Placement) -> lis
     return [TaskKey(name, index, run.retries) for index, run in runs.items()]
 
 
-async def results(engine: Engine, placement: placement_pb2.Placement, *, over: bool) -> list[placement_pb2.TaskResult]:
-    """What is reported of those that the engine has; where the run is `over`, none is to be run again."""
-    retrying, found = wire.retrying_of(placement), await runs_of(engine, placement)
+async def results(
+    engine: Engine, placement: placement_pb2.Placement, *, over: bool, but: Container[int] = ()
+) -> list[placement_pb2.TaskResult]:
+    """What is reported of those that the engine has, without those in `but`; where the run is `over`, none is to be run
+    again.
+    """
+    retrying, found = wire.retrying_of(placement), await runs_of(engine, placement, but, begun=not over)
     again = {index for index, run in found.items() if not over and _again(retrying, run)}
     stopped_by = None
     if not (placement.stop_requested or wire.work_from(placement).keep_going):
@@ -76,7 +95,7 @@ async def metered(
     What the setup has used is the first task's.
     """
     retrying = wire.retrying_of(placement)
-    found = (await runs_of(engine, placement, but)).items()
+    found = (await runs_of(engine, placement, but, begun=not over)).items()
     looks = [(index, run.metered(again=not over and _again(retrying, run))) for index, run in found]
     if placement.work.HasField("setup") and 0 not in but:
         (setup,) = await engine.inspect([setup_key(last(placement.name))])

@@ -14,6 +14,8 @@ PAYLOAD_BYTES_MAX = DOCUMENT_BYTES_MAX - 512
 REASON_BYTES_MAX = 256
 STEP_BYTES_MAX = 108
 """Of a reason in a job's history."""
+TASK_FRAME_BYTES_MAX = 4
+"""What the result of a task takes in its placement beside its own bytes."""
 TASK_REASON_BYTES_MAX = 80
 """Of a reason of one task."""
 HISTORY_MAX = 30
@@ -46,9 +48,12 @@ def bound_placement(placement: placement_pb2.Placement) -> None:
     if placement.ByteSize() > PAYLOAD_BYTES_MAX:
         telling = [task for task in placement.tasks if not _well(task)]
         del placement.tasks[:]
-        placement.tasks.extend(telling)
-    while placement.tasks and placement.ByteSize() > PAYLOAD_BYTES_MAX:
-        del placement.tasks[-1]
+        left = PAYLOAD_BYTES_MAX - placement.ByteSize()
+        for task in telling:
+            left -= task.ByteSize() + TASK_FRAME_BYTES_MAX
+            if left < 0:
+                break
+            placement.tasks.append(task)
 
 
 def require_size(job: job_pb2.Job) -> None:

@@ -24,6 +24,7 @@ from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Peers
 from suanmesh_scheduler.record_kinds import BY_JOB, ENDED_PLACEMENTS, TASK_RESULTS
 from suanmesh_scheduler.secrets import Secrets
+from suanmesh_scheduler.task_blocks import blocks_of, joined
 from suanmesh_scheduler.task_lists import TaskList
 from suanmesh_store import Store
 from suanmesh_store.archive import Archive
@@ -103,7 +104,9 @@ class SchedulerReads:
     async def GetDecision(self, request: pb.GetDecisionRequest, call: Call) -> decision_pb2.Decision:
         name = request.name
         job = await self._job(name.partition("/decisions/")[0], call)
-        name = job.message.decision if name.endswith("/decisions/-") else name
+        if name.endswith("/decisions/-"):  # a site that was lost may have come back after another decision
+            placement = await self._placement(job.message.placement) if job.message.placement else None
+            name = job.message.decision if placement is None else placement.decision
         found = await self._jobs.decision(name)
         if found is None:
             raise NotFound("DECISION_UNKNOWN", f"no decision {request.name}", name=request.name)
@@ -135,7 +138,7 @@ class SchedulerReads:
     async def ListTasks(self, request: pb.ListTasksRequest, call: Call) -> pb.ListTasksResponse:
         job = (found := await self._job(request.job, call)).message
         placement = await self._last_placement(found)
-        spilled = await self._spilled(placement) if placement is not None else None
+        spilled = await self._spilled(placement) if placement is not None else {}
         tasks, wanted = TaskList(job, placement, spilled), frozenset(request.states)
         places = (f"{index:06d}" for index in tasks.standing(wanted))
         scope = f"{call.method} {job.name} {sorted(wanted)}"
@@ -306,8 +309,10 @@ class SchedulerReads:
         last = self._attempts.last(job.name)
         return None if last is None else last.message
 
-    async def _spilled(self, placement: placement_pb2.Placement) -> placement_pb2.TaskResults | None:
-        return await self._archive.get(TASK_RESULTS, placement.name)
+    async def _spilled(self, placement: placement_pb2.Placement) -> dict[int, placement_pb2.TaskResult]:
+        names = blocks_of(placement)
+        kept = await self._archive.get_many(TASK_RESULTS, names)
+        return joined(kept[name] for name in names if name in kept)
 
     async def _placement(self, name: str) -> placement_pb2.Placement | None:
         """A placement, live or archived."""

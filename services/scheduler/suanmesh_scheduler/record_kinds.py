@@ -27,7 +27,7 @@ BY_JOB: Index[placement_pb2.Placement] = Index(
 )
 ENDED_PLACEMENTS = RecordKind("placements", placement_pb2.Placement, (BY_JOB,))
 TASK_RESULTS = RecordKind("task_results", placement_pb2.TaskResults)
-"""By placement, where that has no room for what became of all its tasks."""
+"""By placement and block of tasks, where the placement has no room for what became of all: see `task_blocks`."""
 SECRETS = RecordKind("secrets", secret_pb2.JobSecrets)
 """By job, sealed, until it has ended."""
 KINDS = (DECISIONS, JOBS, ENDED_PLACEMENTS, TASK_RESULTS, SECRETS)

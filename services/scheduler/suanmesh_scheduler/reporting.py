@@ -20,6 +20,7 @@ from suanmesh_scheduler.lifecycle import Course, Lifecycle
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.pacing import Pace
 from suanmesh_scheduler.record_kinds import TASK_RESULTS
+from suanmesh_scheduler.task_blocks import TOLD_IN_PLACEMENT_MAX, block_of, copy_of, with_changes
 from suanmesh_scheduler.transitions import Transitions
 from suanmesh_sdk.state_reasons import reason_from
 from suanmesh_store import Conflict, Held, Store
@@ -44,8 +45,8 @@ class Asked:
     report: pb.TaskReport
     site: str
     taken: Taken | None = None
-    spilled: placement_pb2.TaskResults | None = None
-    """What it says of all tasks, where the placement has no room for that."""
+    spilled: dict[int, placement_pb2.TaskResult] | None = None
+    """What is to be kept of tasks by index, where the placement has no room for all."""
 
 
 class Reporting:
@@ -119,13 +120,23 @@ class Reporting:
         courses = {name: self._lifecycle.course(jobs.get(held.message.job), held) for name, held in placements.items()}
         answers = [self._reported(each, courses, jobs) for each in asked]
         parts = {name: part for name, course in courses.items() if (part := self._lifecycle.go_on(course).part())}
-        spilled = [each for each, answer in zip(asked, answers, strict=True) if each.spilled and answer is None]
-        if spilled:
-            await self._archive.keep(*(Put(TASK_RESULTS, each.report.placement, each.spilled) for each in spilled))
+        await self._keep(each for each, answer in zip(asked, answers, strict=True) if answer is None)
         refused = await self._transitions.commit(parts)
         for each, answer in zip(asked, answers, strict=True):
             name = each.report.placement
             each.taken = answer or refused.get(name) or courses[name].new_placement
+
+    async def _keep(self, taken: Iterable[Asked]) -> None:
+        """Keep what placements have no room for, before they are written."""
+        changed: dict[str, dict[int, placement_pb2.TaskResult]] = {}
+        for each in taken:
+            if each.spilled:
+                changed.setdefault(each.report.placement, {}).update(each.spilled)
+        names = {block_of(placement, index) for placement, results in changed.items() for index in results}
+        kept = await self._archive.get_many(TASK_RESULTS, names) if names else {}
+        blocks = [with_changes(placement, results, kept) for placement, results in changed.items()]
+        if puts := [Put(TASK_RESULTS, name, block) for each in blocks for name, block in each.items()]:
+            await self._archive.keep(*puts)
 
     async def _placements_of(self, wanted: Collection[str]) -> dict[str, Held[placement_pb2.Placement]]:
         found = {name: held for name in wanted if (held := self._mirrors.placements.get(name)) is not None}
@@ -170,11 +181,7 @@ class Reporting:
             self._lifecycle.take_back(course, job)
             placement.ClearField("end_time")
         if report.tasks:
-            del placement.tasks[:]
-            placement.tasks.extend(report.tasks)
-            bound_placement(placement)
-            if len(placement.tasks) < len(report.tasks):
-                asked.spilled = placement_pb2.TaskResults(tasks=report.tasks)
+            asked.spilled = _tell_tasks(placement, report)
         if moved is not None:
             reason, ended = reason_from(report.reason), moved in PLACEMENT_ENDS
             wire.set_placement_state(placement, moved, reason, self._clock.now(), ended=ended)
@@ -182,6 +189,19 @@ class Reporting:
                 del placement.output_datasets[:]
                 placement.output_datasets.extend(report.output_datasets)
             placement.log_dataset = report.log_dataset or placement.log_dataset
+
+
+def _tell_tasks(placement: placement_pb2.Placement, report: pb.TaskReport) -> dict[int, placement_pb2.TaskResult]:
+    """Let a placement tell of its tasks, as far as it has room; by index what is to be kept beside it."""
+    told = {result.index: result for result in report.tasks}
+    results = {result.index: copy_of(result) for result in placement.tasks} | told if report.changes_only else told
+    counts = report.task_counts if report.changes_only else wire.count_tasks(report.tasks)
+    del placement.tasks[:], placement.task_counts[:]
+    placement.task_counts.extend(counts)
+    placement.tasks.extend(results[index] for index in sorted(results))
+    bound_placement(placement)
+    beside = report.changes_only or placement.work.count > TOLD_IN_PLACEMENT_MAX
+    return told if beside or len(placement.tasks) < len(told) else {}
 
 
 def _reported_state(report: pb.TaskReport, work: placement_pb2.Work) -> PlacementState:
@@ -193,6 +213,8 @@ def _reported_state(report: pb.TaskReport, work: placement_pb2.Work) -> Placemen
     if len(report.tasks) > max(1, work.count):
         problem = f"tasks: {len(report.tasks)} of {work.count} tasks"
         raise InvalidArgument("FIELD_INVALID", problem, field="tasks")
+    if any(not 0 <= result.index < max(1, work.count) for result in report.tasks):
+        raise InvalidArgument("FIELD_INVALID", f"tasks: one of another than {work.count} tasks", field="tasks")
     if len(report.output_datasets) > len(work.outputs) + 1:
         problem = f"output_datasets: {len(report.output_datasets)} of {len(work.outputs)} outputs and a log"
         raise InvalidArgument("FIELD_INVALID", problem, field="output_datasets")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_kernel.reasons import StateReason
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.domain.states import JOB_ENDS, PLACEMENT_ENDS, PlacementState
+from suanmesh_scheduler.task_blocks import TOLD_IN_PLACEMENT_MAX
 from suanmesh_sdk.parameters import value_of
 from suanmesh_sdk.state_reasons import reason_to
 
@@ -25,15 +26,14 @@ class TaskList:
     """The tasks of a job. Of so many only those are made that are looked at."""
 
     def __init__(
-        self, job: job_pb2.Job, placement: placement_pb2.Placement | None, spilled: placement_pb2.TaskResults | None
+        self, job: job_pb2.Job, placement: placement_pb2.Placement | None, spilled: Mapping[int, Result]
     ) -> None:
         """`spilled` is what was reported of more tasks than the placement has room for."""
         self._job = job
         self._placement = placement
-        reported = placement.tasks if placement is not None else ()
-        if spilled is not None and len(spilled.tasks) > len(reported):
-            reported = spilled.tasks
-        self._results = {result.index: result for result in reported}
+        reported = {result.index: result for result in placement.tasks} if placement is not None else {}
+        beside = spilled and job.task.count > TOLD_IN_PLACEMENT_MAX
+        self._results = spilled if beside or len(spilled) > len(reported) else reported
         self._over = wire.job_state(job) in JOB_ENDS
         if placement is not None:
             self._over = wire.placement_state(placement) in PLACEMENT_ENDS

@@ -47,6 +47,11 @@ TASKS_SPELLED_MAX = 1000
 Made = dict[int, tuple[Candidate, decision_pb2.Candidate]]
 """Messages by the identity of the candidates, which are kept beside them."""
 _JOB_STATES = {job_pb2.Job.State.Value(f"STATE_{state}"): state for state in JobState}
+_TASK_ENDS = (
+    placement_pb2.TaskResult.STATE_DONE,
+    placement_pb2.TaskResult.STATE_FAILED,
+    placement_pb2.TaskResult.STATE_CANCELLED,
+)
 _PLACEMENT_STATES = {placement_pb2.Placement.State.Value(f"STATE_{state}"): state for state in PlacementState}
 CHOSEN = "CHOSEN"
 """Why a placement was committed."""
@@ -204,6 +209,18 @@ def job_state(job: job_pb2.Job) -> JobState:
 def placement_state(placement: placement_pb2.Placement) -> PlacementState:
     """Where a placement stands."""
     return _PLACEMENT_STATES[placement.state]
+
+
+def count_tasks(results: Iterable[placement_pb2.TaskResult]) -> list[placement_pb2.TaskCount]:
+    """How many of them stand where."""
+    counted = Counter(result.state for result in results)
+    return [placement_pb2.TaskCount(state=state, tasks=tasks) for state, tasks in sorted(counted.items())]
+
+
+def tasks_ended(placement: placement_pb2.Placement) -> int:
+    """How many of its tasks have ended, as far as was reported."""
+    counted = sum(count.tasks for count in placement.task_counts if count.state in _TASK_ENDS)
+    return counted or sum(task.HasField("end_time") for task in placement.tasks)
 
 
 def has_begun(placement: placement_pb2.Placement) -> bool:
@@ -372,7 +389,7 @@ def site_placement_to(placement: placement_pb2.Placement) -> pb.SitePlacement:
         pool=booked[0].pool if booked else "",
         holds=capacity_to(held),
         tasks=max(1, placement.work.count),
-        tasks_ended=sum(task.HasField("end_time") for task in placement.tasks),
+        tasks_ended=tasks_ended(placement),
         create_time=placement.create_time,
         max_duration_s=placement.work.max_duration_s,
     )

@@ -33,12 +33,22 @@ async def listed(scheduler: Any, **asked: Any) -> list[pb.Task]:
         request.page_token = answer.next_page_token
 
 
-async def report(scheduler: Any, placement: placement_pb2.Placement, state: int, results: list[Result]) -> None:
-    told = pb.TaskReport(placement=placement.name, state=state, tasks=results)
+async def report(
+    scheduler: Any,
+    placement: placement_pb2.Placement,
+    state: int,
+    results: list[Result],
+    counts: list[tuple[int, int]] | None = None,
+) -> None:
+    """What an agent tells; changes alone where it says how many tasks stand where."""
+    told = pb.TaskReport(placement=placement.name, state=state, tasks=results, changes_only=counts is not None)
+    for at, tasks in counts or []:
+        told.task_counts.add(state=at, tasks=tasks)
     answer = await scheduler.agent(placement.site.removeprefix("sites/")).scheduler.ReportTasks(
         pb.ReportTasksRequest(reports=[told])
     )
-    assert not answer.results[0].HasField("error"), answer
+    if answer.results[0].HasField("error"):
+        raise refusal_of(answer.results[0].error)
 
 
 async def test_a_sweep_is_told_of_task_by_task(scheduler: Any, job_of: JobOf) -> None:
@@ -61,6 +71,33 @@ async def test_a_sweep_is_told_of_task_by_task(scheduler: Any, job_of: JobOf) ->
     assert dict(failed.parameters) == {"SEED": "77"}
     assert len(await listed(scheduler, states=[Result.STATE_DONE])) == 499
     assert len(await listed(scheduler, states=[Result.STATE_PENDING])) == 100
+
+
+async def test_changes_of_a_large_array_are_told_alone(scheduler: Any, job_of: JobOf) -> None:
+    """Who watches ten thousand tasks wants to see one end when it does: telling all each time takes minutes."""
+    job = job_of(cpu_milli=1)
+    job.ask.memory_bytes, job.task.count = 1024, MANY
+    await scheduler.submit_raw(job)
+    placement = await scheduler.placed()
+    await report(scheduler, placement, Placement.STATE_ACCEPTED, [])
+    done, running = Result.STATE_DONE, Result.STATE_RUNNING
+    await report(scheduler, placement, Placement.STATE_RUNNING, [Result(index=i, state=running) for i in range(20)])
+    for first in range(0, 520, 40):
+        changed = [Result(index=index, exit_status=0, state=done) for index in range(first, first + 40)]
+        changed += [Result(index=index, state=running) for index in range(first + 40, first + 60)]
+        counts = [(running, 20), (done, first + 40)]
+        await report(scheduler, placement, Placement.STATE_RUNNING, changed, counts)
+        stand = [task.result.state for task in await listed(scheduler, page_size=MANY)]
+        assert stand == [*[done] * (first + 40), *[running] * 20, *[Result.STATE_PENDING] * (MANY - first - 60)]
+        asked = pb.ListSitePlacementsRequest(site=placement.site)
+        [live] = (await scheduler.user.scheduler.ListSitePlacements(asked)).placements
+        assert (live.tasks_ended, live.tasks) == (first + 40, MANY)
+    with pytest.raises(InvalidArgument, match="600 tasks"):
+        await report(scheduler, placement, Placement.STATE_RUNNING, [Result(index=MANY)], [])
+    lone = [Result(index=3, exit_status=1, state=Result.STATE_FAILED)]
+    await report(scheduler, placement, Placement.STATE_RUNNING, lone, [(Result.STATE_FAILED, 1)])
+    [failed] = await listed(scheduler, states=[Result.STATE_FAILED])
+    assert (failed.result.index, failed.result.exit_status) == (3, 1)
 
 
 async def test_nothing_goes_on_in_a_placement_that_is_over(scheduler: Any, job_of: JobOf) -> None:

@@ -127,6 +127,7 @@ class Placement(message.Message):
     OUTPUT_DATASETS_FIELD_NUMBER: builtins.int
     REPLACED_BY_FIELD_NUMBER: builtins.int
     LOG_DATASET_FIELD_NUMBER: builtins.int
+    TASK_COUNTS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`placements/{placement}`."""
     job: builtins.str
@@ -205,6 +206,10 @@ class Placement(message.Message):
     def output_datasets(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """What its outputs have become and then its log, `datasets/{dataset}`, in the order of the outputs; empty before."""
 
+    @builtins.property
+    def task_counts(self) -> containers.RepeatedCompositeFieldContainer[TaskCount]:
+        """How many of the tasks of which something was reported stand where, also of those that `tasks` leaves out."""
+
     def __init__(
         self,
         *,
@@ -235,10 +240,11 @@ class Placement(message.Message):
         output_datasets: abc.Iterable[builtins.str] | None = ...,
         replaced_by: builtins.str = ...,
         log_dataset: builtins.str = ...,
+        task_counts: abc.Iterable[TaskCount] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "end_time", b"end_time", "state_reason", b"state_reason", "work", b"work"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "attempt", b"attempt", "create_time", b"create_time", "decision", b"decision", "end_time", b"end_time", "fence", b"fence", "holds", b"holds", "input_transfers", b"input_transfers", "job", b"job", "legs", b"legs", "log_dataset", b"log_dataset", "name", b"name", "offer", b"offer", "output_datasets", b"output_datasets", "output_routes", b"output_routes", "output_transfers", b"output_transfers", "party", b"party", "replaced_by", b"replaced_by", "reservation", b"reservation", "routes", b"routes", "site", b"site", "state", b"state", "state_reason", b"state_reason", "stop_requested", b"stop_requested", "tasks", b"tasks", "traceparent", b"traceparent", "work", b"work"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "attempt", b"attempt", "create_time", b"create_time", "decision", b"decision", "end_time", b"end_time", "fence", b"fence", "holds", b"holds", "input_transfers", b"input_transfers", "job", b"job", "legs", b"legs", "log_dataset", b"log_dataset", "name", b"name", "offer", b"offer", "output_datasets", b"output_datasets", "output_routes", b"output_routes", "output_transfers", b"output_transfers", "party", b"party", "replaced_by", b"replaced_by", "reservation", b"reservation", "routes", b"routes", "site", b"site", "state", b"state", "state_reason", b"state_reason", "stop_requested", b"stop_requested", "task_counts", b"task_counts", "tasks", b"tasks", "traceparent", b"traceparent", "work", b"work"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -560,6 +566,30 @@ class TaskResult(message.Message):
     _WhichOneofReturnType__exit_status: _TypeAlias = typing.Literal["exit_status"]  # noqa: Y015
     _WhichOneofArgType__exit_status: _TypeAlias = typing.Literal["_exit_status", b"_exit_status"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__exit_status) -> _WhichOneofReturnType__exit_status | None: ...
+
+@typing.final
+class TaskCount(message.Message):
+    """How many tasks stand somewhere."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: builtins.int
+    TASKS_FIELD_NUMBER: builtins.int
+    state: TaskResult.State.ValueType
+    """Where."""
+    tasks: builtins.int
+    """How many."""
+    def __init__(
+        self,
+        *,
+        state: TaskResult.State.ValueType = ...,
+        tasks: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["state", b"state", "tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class TaskResults(message.Message):

@@ -657,6 +657,8 @@ class TaskReport(message.Message):
     OUTPUT_DATASETS_FIELD_NUMBER: builtins.int
     TRACEPARENT_FIELD_NUMBER: builtins.int
     LOG_DATASET_FIELD_NUMBER: builtins.int
+    CHANGES_ONLY_FIELD_NUMBER: builtins.int
+    TASK_COUNTS_FIELD_NUMBER: builtins.int
     placement: builtins.str
     """`placements/{placement}`."""
     state: placement_pb2.Placement.State.ValueType
@@ -667,17 +669,23 @@ class TaskReport(message.Message):
     """W3C trace context of the agent's span behind the report."""
     log_dataset: builtins.str
     """With the end of the tasks, however they ended: the dataset their log became, `datasets/{dataset}@{version}`."""
+    changes_only: builtins.bool
+    """Whether `tasks` are those alone that have changed since what was taken before: the others stay as they were told."""
     @builtins.property
     def reason(self) -> state_reason_pb2.StateReason:
         """Why, for REFUSED, FAILED and LOST, and for DELIVERING where only some tasks have ended well."""
 
     @builtins.property
     def tasks(self) -> containers.RepeatedCompositeFieldContainer[placement_pb2.TaskResult]:
-        """What became of the tasks so far."""
+        """What became of the tasks so far, in their order; of all that have begun, or with `changes_only` of some of them."""
 
     @builtins.property
     def output_datasets(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """With DELIVERING: datasets made, in the order of the job's outputs, then the log's."""
+
+    @builtins.property
+    def task_counts(self) -> containers.RepeatedCompositeFieldContainer[placement_pb2.TaskCount]:
+        """With `changes_only`: how many of all its tasks stand where."""
 
     def __init__(
         self,
@@ -689,10 +697,12 @@ class TaskReport(message.Message):
         output_datasets: abc.Iterable[builtins.str] | None = ...,
         traceparent: builtins.str = ...,
         log_dataset: builtins.str = ...,
+        changes_only: builtins.bool = ...,
+        task_counts: abc.Iterable[placement_pb2.TaskCount] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["reason", b"reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["log_dataset", b"log_dataset", "output_datasets", b"output_datasets", "placement", b"placement", "reason", b"reason", "state", b"state", "tasks", b"tasks", "traceparent", b"traceparent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["changes_only", b"changes_only", "log_dataset", b"log_dataset", "output_datasets", b"output_datasets", "placement", b"placement", "reason", b"reason", "state", b"state", "task_counts", b"task_counts", "tasks", b"tasks", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
