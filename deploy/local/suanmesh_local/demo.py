@@ -64,7 +64,7 @@ async def _demo(folder: Path) -> int:
         await shell.suan("dataset", "get", f"{JOB}-model", "metrics.json")
         await shell.suan("transfer", "list")
         _heading("What it cost (用)")
-        await shell.suan("bill", "show", "--job", JOB)
+        await shell.suan("bill", "show", "--job", JOB, "--columns", "METER,QUANTITY,UNIT PRICE,AMOUNT,PAYEE,SITE")
         await shell.suan("ledger", "show", context="operator")
         _heading("One trace through all of it")
         async with node.mesh("operator") as operator:
