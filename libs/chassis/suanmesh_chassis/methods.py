@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -55,6 +55,8 @@ class ServedMethod:
     """Whether the leader alone serves it."""
     reads_ahead: bool
     """Whether the caller's next message is read while one is worked on."""
+    reader: Callable[[bytes], object | None] | None
+    """As of `Served`."""
 
     @property
     def path(self) -> str:
@@ -146,6 +148,7 @@ def _method(
         pool=_pool(part, shape),
         led=led,
         reads_ahead=part.reads_ahead,
+        reader=part.readers.get(descriptor.name) if isinstance(part, Served) else None,
     )
 
 

@@ -41,6 +41,9 @@ class Served:
     """Whether its calls are counted apart from all others, as health checks are."""
     reads_ahead: bool = False
     """Whether of callers' streams the next message is read while one is worked on: for those that bring much."""
+    readers: Mapping[str, Callable[[bytes], object | None]] = field(default_factory=dict)
+    """By the name of a method what reads messages of its requests in the place of protobuf, within their bounds, and
+    answers None for those that protobuf is to read: for those that bring much."""
     relays: bool = False
     """Whether the streams that callers send on carry calls to them, of which an agent may have many."""
 

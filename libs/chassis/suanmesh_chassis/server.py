@@ -123,6 +123,7 @@ def _unknown() -> ServedMethod:
         pool=Pool.CALLS,
         led=False,
         reads_ahead=False,
+        reader=None,
     )
 
 

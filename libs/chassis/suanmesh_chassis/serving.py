@@ -203,6 +203,11 @@ class Serving:
         require_within(request)
         return request
 
+    def read(self, raw: bytes) -> object:
+        """One of many messages of the request: as the servicer's own reader has it, or as of `parsed`."""
+        found = self.method.reader(self.sized(raw)) if self.method.reader else None
+        return self.parsed(raw) if found is None else found
+
     async def looked_up(self, request: Message) -> Answered | None:
         """Take note of the `request_id`; what is kept of the answer that was given to it before, if it was."""
         if not self.method.has_request_id:

@@ -136,13 +136,13 @@ async def _server_stream(serving: Serving) -> None:
 
 async def _client_stream(serving: Serving) -> bytes:
     serving.admit()
-    answer = await serving.method.handler(_all_parsed(serving), serving.call())
+    answer = await serving.method.handler(_all_read(serving), serving.call())
     return serving.answered(answer.SerializeToString())
 
 
 async def _bidi(serving: Serving) -> None:
     serving.admit()
-    await _written(serving, serving.method.handler(_all_parsed(serving), serving.call()))
+    await _written(serving, serving.method.handler(_all_read(serving), serving.call()))
 
 
 async def _forwarded_unary(serving: Serving) -> bytes:
@@ -187,9 +187,9 @@ async def _written(serving: Serving, answers: AsyncGenerator[Message | bytes, No
             await serving.write(raw)
 
 
-async def _all_parsed(serving: Serving) -> AsyncGenerator[Message, None]:
+async def _all_read(serving: Serving) -> AsyncGenerator[object, None]:
     async for raw in serving.messages():
-        yield serving.parsed(raw)
+        yield serving.read(raw)
 
 
 async def _all_sized(serving: Serving) -> AsyncGenerator[bytes, None]:

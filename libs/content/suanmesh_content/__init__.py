@@ -44,6 +44,7 @@ from suanmesh_content.packing import (
     Unpacking,
     carried,
     packs,
+    parts_of,
     runs_of,
     serialized,
 )
@@ -88,6 +89,7 @@ __all__ = [
     "manifest_from",
     "manifest_to",
     "packs",
+    "parts_of",
     "plan_chunks",
     "read_file",
     "read_folder",

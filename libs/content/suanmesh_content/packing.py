@@ -19,6 +19,7 @@ from suanmesh_content.sparse import BLOCK_BYTES, contents, segments, write_spars
 PACK_BYTES = 1024 * 1024
 """Most bytes of files in one pack."""
 PACK_PARTS_MAX = 1000
+_INT32_MAX, _INT64_MAX = (1 << 31) - 1, (1 << 63) - 1
 
 
 class Run(NamedTuple):
@@ -34,7 +35,7 @@ class Part(NamedTuple):
 
     file: int
     offset: int
-    content: bytes
+    content: bytes | memoryview
 
 
 class Place(NamedTuple):
@@ -99,13 +100,56 @@ def serialized(pack: Iterable[Part], field: int) -> bytes:
     that is done with it.
     """
     tag = _varint(field << 3 | 2)
-    pieces: list[bytes] = []
+    pieces: list[bytes | memoryview] = []
     for number, offset, content in pack:
         facts = (b"\x08" + _varint(number) if number else b"") + (b"\x10" + _varint(offset) if offset else b"")
         if content:
             facts += b"\x1a" + _varint(len(content))
         pieces += (tag, _varint(len(facts) + len(content)), facts, content)
     return b"".join(pieces)
+
+
+def parts_of(message: bytes, field: int) -> list[Part] | None:
+    """The parts of a message as `serialized` makes it, within their bounds, whose content lies in it uncopied.
+
+    None for any other: protobuf reads that, and copies content twice.
+    """
+    parts: list[Part] = []
+    view, tag, at = memoryview(message), field << 3 | 2, 0
+    try:
+        while at < len(message):
+            if message[at] != tag or len(parts) == PACK_PARTS_MAX:
+                return None
+            size, at = _varint_at(message, at + 1)
+            end, number, offset, content = at + size, 0, 0, 0
+            if at < end and message[at] == 0x08:
+                number, at = _varint_at(message, at + 1)
+            if at < end and message[at] == 0x10:
+                offset, at = _varint_at(message, at + 1)
+            if at < end and message[at] == 0x1A:
+                content, at = _varint_at(message, at + 1)
+            if at + content != end or content > PACK_BYTES or number > _INT32_MAX or offset > _INT64_MAX:
+                return None
+            parts.append(Part(number, offset, view[at:end]))
+            at = end
+    except IndexError:
+        return None
+    return parts if parts and at == len(message) else None
+
+
+def _varint_at(message: bytes, at: int) -> tuple[int, int]:
+    """The number that is written there, and where it ends. Raises IndexError."""
+    number = message[at]
+    if number < 0x80:
+        return number, at + 1
+    number &= 0x7F
+    for shift in range(7, 70, 7):
+        at += 1
+        digit = message[at]
+        number |= (digit & 0x7F) << shift
+        if digit < 0x80:
+            return number, at + 1
+    raise IndexError("no number ends there")
 
 
 def _varint(number: int) -> bytes:
@@ -210,7 +254,7 @@ class Unpacking:
             with suppress(OSError):
                 os.close(self._fd)
 
-    def _take_small(self, number: int, content: bytes, *, executable: bool) -> None:
+    def _take_small(self, number: int, content: bytes | memoryview, *, executable: bool) -> None:
         """A file that comes in one part, and is too small to hold a hole: it is never looked at again."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         path, mode = self._path_of(number), self._modes_of_whole[executable]
@@ -246,7 +290,7 @@ class Unpacking:
         self._hashed = max(self._hashed, end)
 
 
-def _write_whole(fd: int, content: bytes) -> None:
+def _write_whole(fd: int, content: bytes | memoryview) -> None:
     view = memoryview(content)
     done = 0
     while done < len(content):

@@ -12,6 +12,7 @@ PIECE_BYTES = 1024 * 1024
 BLOCK_BYTES = 64 * 1024
 """Zeros of at least so many bytes, aligned to as many, become a hole where content is written."""
 ZEROS = bytes(PIECE_BYTES)
+_NOTHING = bytes(BLOCK_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +75,19 @@ def copying(source: int, target: int, size_bytes: int) -> Generator[int, None, N
             yield len(piece)
 
 
-def write_sparse(fd: int, offset: int, content: bytes | bytearray) -> None:
+def write_sparse(fd: int, offset: int, content: bytes | bytearray | memoryview) -> None:
     """Write `content` at `offset`; runs of zeros are left as a hole where there is one already."""
     start = 0  # of what has to be written
     for block in range(0, len(content), BLOCK_BYTES):
         size = min(BLOCK_BYTES, len(content) - block)
-        empty = content.startswith(ZEROS[:BLOCK_BYTES], block) if size == BLOCK_BYTES else False
+        empty = size == BLOCK_BYTES and not content[block] and bytes(content[block : block + size]) == _NOTHING
         if empty and _seek(fd, offset + block, os.SEEK_DATA, offset + block + size) >= offset + block + size:
             _write(fd, content, start, block, offset)
             start = block + size
     _write(fd, content, start, len(content), offset)
 
 
-def _write(fd: int, content: bytes | bytearray, start: int, end: int, offset: int) -> None:
+def _write(fd: int, content: bytes | bytearray | memoryview, start: int, end: int, offset: int) -> None:
     view = memoryview(content)
     while start < end:
         start += os.pwrite(fd, view[start:end], offset + start)

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from suanmesh.agent.v1 import agent_service_pb2 as agent_pb
-from suanmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 from suanmesh.transport.v1 import dataset_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as pb
 from suanmesh_content import (
@@ -28,6 +27,7 @@ from suanmesh_content import (
     Run,
     Skip,
     Why,
+    parts_of,
     read_file,
     read_folder,
     shown,
@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 PATIENCE_S = 120.0
 """How long a put or get goes on trying while nothing moves."""
 AGAIN_S = 0.5
+_READ_FILES = "/suanmesh.agent.v1.AgentService/ReadFiles"
+ReadFiles = Callable[..., Any]
+"""The call at a site: parts as `parts_of` has them, or a message."""
 READ_BYTES = 1 << 30
 """What is asked for with one call, so that none lasts for hours."""
 RUNS_MAX = 10_000
@@ -229,7 +232,9 @@ class Data:
             opened = await self._mesh.transport.OpenDataset(pb.OpenDatasetRequest(name=wanted))
             if opened.dataset.version:  # what broke off goes on with the same
                 wanted = of_version(opened.dataset.name, opened.dataset.version)
-            site = AgentServiceStub((await self._planes.channel(opened.site)).as_grpc())
+            channel = (await self._planes.channel(opened.site)).as_grpc()
+            asked = agent_pb.ReadFilesRequest.SerializeToString
+            site: ReadFiles = channel.unary_stream(_READ_FILES, asked, _read_answer)
             if manifest is None or manifest.digest != opened.dataset.digest:
                 manifest = await self._manifest(opened, site)
                 begun = Incoming(folder, manifest)
@@ -249,9 +254,10 @@ class Data:
 
         return await _going_on(bring, lambda: incoming.bytes_done if incoming else 0, patience_s)
 
-    async def _manifest(self, opened: pb.OpenDatasetResponse, site: AgentServiceStub) -> Manifest:
+    async def _manifest(self, opened: pb.OpenDatasetResponse, site: ReadFiles) -> Manifest:
         request = agent_pb.ReadFilesRequest(site=opened.site, ticket=opened.ticket, manifest=True)
-        content = b"".join([answer.manifest async for answer in site.ReadFiles(request, timeout=STREAM_S)])
+        answers = [answer async for answer in site(request, timeout=STREAM_S)]
+        content = b"".join(answer.manifest for answer in answers if isinstance(answer, agent_pb.ReadFilesResponse))
         try:
             return await asyncio.to_thread(Manifest.sent, content, opened.dataset.digest)
         except ManifestError as fault:
@@ -260,25 +266,33 @@ class Data:
     async def _read(
         self,
         opened: pb.OpenDatasetResponse,
-        site: AgentServiceStub,
+        site: ReadFiles,
         runs: list[Run],
         incoming: Incoming,
         progress: Tell,
     ) -> None:
         asked = [agent_pb.FileRun(first=run.first, count=run.files, offset=run.offset) for run in runs]
         request = agent_pb.ReadFilesRequest(site=opened.site, ticket=opened.ticket, runs=asked)
-        stream: Any = site.ReadFiles(request, timeout=STREAM_S)
-        ahead = ReadAhead[agent_pb.ReadFilesResponse](stream)
+        stream = site(request, timeout=STREAM_S)
+        ahead = ReadAhead[list[Part] | agent_pb.ReadFilesResponse](stream)
         try:
             async for answer in ahead:
-                parts = [Part(part.file, part.offset, part.content) for part in answer.parts]
-                await asyncio.to_thread(incoming.take, parts)
+                await asyncio.to_thread(incoming.take, _parts(answer))
                 progress(incoming.progress())
             await asyncio.to_thread(incoming.take_end)
         finally:
             ahead.close()
             stream.cancel()
             incoming.pause()
+
+
+def _read_answer(raw: bytes) -> list[Part] | agent_pb.ReadFilesResponse:
+    found = parts_of(raw, agent_pb.ReadFilesResponse.PARTS_FIELD_NUMBER)
+    return agent_pb.ReadFilesResponse.FromString(raw) if found is None else found
+
+
+def _parts(answer: list[Part] | agent_pb.ReadFilesResponse) -> list[Part]:
+    return answer if isinstance(answer, list) else [Part(each.file, each.offset, each.content) for each in answer.parts]
 
 
 def _read(path: Path, left_out: LeftOut, skip: Skip) -> tuple[Path, Manifest]:

@@ -59,9 +59,12 @@ class Bases:
                 told.append(pb.FileBlocks(file=number, first=first, digests=digests[offset : offset + size]))
         return told
 
-    def filled(self, parts: Iterable[pb.FilePart]) -> Iterator[Part]:
+    def filled(self, parts: Iterable[pb.FilePart | Part]) -> Iterator[Part]:
         """Parts with their bytes, those that are the same from the site's own disk. Raises PartError, OSError."""
         for part in parts:
+            if isinstance(part, Part):
+                yield part
+                continue
             if not part.same_bytes:
                 yield Part(part.file, part.offset, part.content)
                 continue

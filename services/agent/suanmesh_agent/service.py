@@ -6,15 +6,16 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from functools import partial
 
 from suanmesh.agent.v1 import agent_service_pb2 as pb
 from suanmesh.transport.v1 import dataset_pb2
 from suanmesh_agent.data_plane import Logs, Reader, Tickets
 from suanmesh_agent.domain.log_view import LogView
 from suanmesh_agent.domain.tasks import TaskKey, setup_key
-from suanmesh_agent.uploads import Uploads
-from suanmesh_chassis import Call
-from suanmesh_content import PACK_BYTES, Chunk, Run, byte_chunks, manifest_to
+from suanmesh_agent.uploads import Requests, Uploads
+from suanmesh_chassis import Call, Served
+from suanmesh_content import PACK_BYTES, Chunk, Run, byte_chunks, manifest_to, parts_of
 from suanmesh_kernel.names import ID_PATTERN
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_sdk.read_ahead import ReadAhead
@@ -70,12 +71,10 @@ class AgentService:
         finally:
             ahead.close()
 
-    async def WriteFiles(
-        self, requests: AsyncIterator[pb.WriteFilesRequest], call: Call
-    ) -> AsyncIterator[pb.WriteFilesResponse]:
+    async def WriteFiles(self, requests: Requests, call: Call) -> AsyncIterator[pb.WriteFilesResponse]:
         """Take in what a user brings."""
         first = await anext(requests, None)
-        if first is None:
+        if not isinstance(first, pb.WriteFilesRequest):
             raise InvalidArgument("MANIFEST_INVALID", "nothing was sent", field="ticket")
         claim = await self._tickets.checked_upload(first.ticket, self._holder(call))
         async with aclosing(self._uploads.take(first.ticket, claim, requests)) as answers:
@@ -114,6 +113,13 @@ class AgentService:
         if len(request.payload) > ECHO_BYTES_MAX:
             raise InvalidArgument("RANGE_INVALID", f"payload: at most {ECHO_BYTES_MAX} bytes", field="payload")
         return pb.EchoResponse(payload=request.payload)
+
+
+def served(servicer: AgentService) -> Served:
+    """With what reads the files that are brought."""
+    field = pb.WriteFilesRequest.PARTS_FIELD_NUMBER
+    readers = {"WriteFiles": partial(parts_of, field=field)}
+    return Served(pb.DESCRIPTOR.services_by_name["AgentService"], servicer, reads_ahead=True, readers=readers)
 
 
 def _resumed(token: str) -> tuple[int, int]:

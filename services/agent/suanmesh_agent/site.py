@@ -14,7 +14,6 @@ from pathlib import Path
 
 import structlog
 
-from suanmesh.agent.v1 import agent_service_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as registry_pb
 from suanmesh_agent.data_plane import Logs, Reader, Tickets, data_plane_budget
 from suanmesh_agent.delivery import Delivery
@@ -55,7 +54,7 @@ from suanmesh_agent.relayed_data_plane import RelayedDataPlane
 from suanmesh_agent.replicas import Replicas
 from suanmesh_agent.reports import LinkProbes, StateReports
 from suanmesh_agent.secrets import Secrets, folder_in_memory
-from suanmesh_agent.service import AgentService
+from suanmesh_agent.service import AgentService, served
 from suanmesh_agent.settings import ENGINES, AgentSettings
 from suanmesh_agent.setups import Setups
 from suanmesh_agent.signing_keys import KeyRotation, SiteSigner
@@ -69,7 +68,7 @@ from suanmesh_agent.turns import Turns
 from suanmesh_agent.unnamed import UnnamedReplicas
 from suanmesh_agent.upload_limits import UploadLimits
 from suanmesh_agent.uploads import Uploads
-from suanmesh_chassis import Listener, Served
+from suanmesh_chassis import Listener
 from suanmesh_chassis.identity import service_id
 from suanmesh_chassis.kept_certificates import KeptCertificates
 from suanmesh_chassis.monitoring import Monitoring
@@ -92,7 +91,6 @@ PERMISSION = "permission"
 LEFT_OPEN = frozenset((*SCRATCH_PARTS, "replicas"))
 """Folders in the agent's that are not looked through at each start: what tasks made theirs, and replicas, once."""
 _REPLICAS_SHUT = "replicas_shut"
-_SERVICE = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"]
 
 
 def identity_folder(settings: AgentSettings) -> Path:
@@ -238,7 +236,7 @@ async def serve(
         tickets = Tickets(site, transport, process.clock)
         reading = AgentService(tickets, reader, logs, uploads, service_id(process.common.node, "gateway"))
         refused = KeptRefused(journal)
-        server = await serve_alone(process, [Served(_SERVICE, reading, reads_ahead=True)], refused)
+        server = await serve_alone(process, [served(reading)], refused)
         monitoring = Monitoring(process, server.health)
         endpoint = RELAY if settings.no_inbound else await _listening(server, settings, journal)
         try:

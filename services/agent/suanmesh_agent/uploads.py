@@ -11,7 +11,7 @@ import errno
 import os
 import struct
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,7 @@ from suanmesh_agent.wire import pinned
 from suanmesh_content import (
     Manifest,
     ManifestError,
+    Part,
     PartError,
     Place,
     Run,
@@ -59,7 +60,9 @@ FREE_BYTES_MIN = 256 * 1024 * 1024
 """What stays free on the site's disk: the journal lies there as well."""
 _PLACE = struct.Struct("=qq")
 
-Requests = AsyncIterator[pb.WriteFilesRequest]
+Request = pb.WriteFilesRequest | list[Part]
+"""A message of a call; of one that holds nothing but parts, these."""
+Requests = AsyncIterator[Request]
 
 
 class Uploads:
@@ -186,9 +189,11 @@ class _Upload:
         try:
             while True:
                 request = await _next(requests)
-                await asyncio.to_thread(self._taken, unpacking, request, place_file)
-                if request.ends:
+                parts, ends = (request, False) if isinstance(request, list) else (request.parts, request.ends)
+                await asyncio.to_thread(self._taken, unpacking, parts, ends, place_file)
+                if ends:
                     return
+                del request, parts
         except PartError as fault:
             raise InvalidArgument("RANGE_INVALID", f"parts: {fault}", field="parts") from fault
         finally:
@@ -200,9 +205,9 @@ class _Upload:
         if digest == self._manifest.files[number].digest:
             self._sound.add(number)
 
-    def _taken(self, unpacking: Unpacking, request: pb.WriteFilesRequest, place_file: int) -> None:
-        unpacking.take(self._bases.filled(request.parts))
-        if request.ends:
+    def _taken(self, unpacking: Unpacking, parts: Iterable[pb.FilePart | Part], ends: bool, place_file: int) -> None:
+        unpacking.take(self._bases.filled(parts))
+        if ends:
             unpacking.end()
             place = Place(len(self._manifest.files))
         else:
@@ -281,6 +286,8 @@ async def _manifest(requests: Requests, digest: str) -> Manifest:
     content = bytearray()
     while True:
         request = await _next(requests)
+        if isinstance(request, list):
+            continue
         content += request.manifest
         if len(content) > MANIFEST_BYTES_MAX:
             raise _no_manifest(f"it has more than {MANIFEST_BYTES_MAX} bytes")
@@ -303,11 +310,11 @@ def _wanted(runs: list[Run]) -> Generator[pb.WriteFilesResponse, None, None]:
 
 
 async def _ended(requests: Requests) -> None:
-    while not (await _next(requests)).ends:
+    while isinstance(request := await _next(requests), list) or not request.ends:
         pass
 
 
-async def _next(requests: Requests) -> pb.WriteFilesRequest:
+async def _next(requests: Requests) -> Request:
     """The next message. Raises ResourceExhausted (`STREAM_STALLED`) where none comes for long."""
     try:
         async with asyncio.timeout(SILENT_S_MAX):

@@ -22,12 +22,12 @@ from suanmesh_agent.data_plane import Logs, Reader, Tickets, data_plane_budget
 from suanmesh_agent.engines.memory import MemoryEngine
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.replicas import Replicas
-from suanmesh_agent.service import AgentService
+from suanmesh_agent.service import AgentService, served
 from suanmesh_agent.testing import FakeTransport
 from suanmesh_agent.turns import Turns
 from suanmesh_agent.upload_limits import UploadLimits
 from suanmesh_agent.uploads import Uploads
-from suanmesh_chassis import Served, Signer
+from suanmesh_chassis import Signer
 from suanmesh_chassis.ca import agent_server_name
 from suanmesh_chassis.identity import agent_id, service_id
 from suanmesh_chassis.signing import new_signing_key
@@ -36,8 +36,6 @@ from suanmesh_content import PACK_BYTES, Manifest, Run, packs, read_folder
 from suanmesh_kernel.owner_limits import NO_LIMITS, OwnerLimits, WorkKind
 from suanmesh_kernel.refusals import InvalidArgument, PermissionDenied, Refusal, ResourceExhausted
 from tests.service.agent.relaying import RelayGateway
-
-SERVICE = pb.DESCRIPTOR.services_by_name["AgentService"]
 
 
 class Site:
@@ -67,9 +65,9 @@ class Site:
         )
         process = self.node.process("agent", identity=agent_id(NODE, "a"), dns_names=[agent_server_name(NODE, "a")])
         if self.gateway is not None:
-            await self.gateway.connect(process, [Served(SERVICE, service, reads_ahead=True)])
+            await self.gateway.connect(process, [served(service)])
         else:
-            self.address = await self.node.serve(process, [Served(SERVICE, service)])
+            self.address = await self.node.serve(process, [served(service)])
 
     def call(self, caller: str = USER) -> Any:
         if self.gateway is not None:

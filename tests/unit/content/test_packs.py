@@ -21,6 +21,7 @@ from suanmesh_content import (
     Unpacking,
     carried,
     packs,
+    parts_of,
     read_folder,
     runs_of,
     serialized,
@@ -140,6 +141,39 @@ def test_a_message_is_what_protobuf_makes_of_it(parts: list[tuple[int, int, byte
     pack = [Part(*part) for part in parts]
     made = WriteFilesRequest(parts=[FilePart(file=p.file, offset=p.offset, content=p.content) for p in pack])
     assert serialized(pack, WriteFilesRequest.PARTS_FIELD_NUMBER) == made.SerializeToString()
+
+
+NUMBERS, OFFSETS = st.integers(-2, 1 << 30), st.integers(-2, 1 << 40)
+A_FILE = st.builds(FilePart, file=NUMBERS, offset=OFFSETS, content=st.binary(max_size=9))
+SAME = st.builds(FilePart, file=st.integers(0, 9), same_bytes=st.integers(0, 9))
+MESSAGES = st.builds(WriteFilesRequest, parts=st.lists(st.one_of(A_FILE, SAME), max_size=4), ends=st.booleans())
+
+
+@given(st.one_of(MESSAGES.map(lambda message: message.SerializeToString()), st.binary(max_size=30)), st.integers(0, 40))
+def test_a_message_is_read_as_protobuf_reads_it(message: bytes, cut: int) -> None:
+    """Read otherwise, a caller's bytes would come to another place of another's file; what is none is for protobuf."""
+    for raw in (message, message[:cut], message[:cut] + b"\0", b"\x2a" + message):
+        found = parts_of(raw, WriteFilesRequest.PARTS_FIELD_NUMBER)
+        if found is None:
+            continue
+        read = WriteFilesRequest.FromString(raw)
+        assert [(part.file, part.offset, part.content) for part in read.parts] == found
+        assert read == WriteFilesRequest(parts=[FilePart(file=n, offset=o, content=bytes(c)) for n, o, c in found])
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        serialized([Part(0, 0, bytes(PACK_BYTES + 1))], 5),
+        serialized([Part(0, 0, b"")] * 1001, 5),
+        WriteFilesRequest(ends=True).SerializeToString(),
+        b"\x2a\x0c\x08" + b"\xff" * 11,
+    ],
+    ids=["more bytes than a part has", "more parts than a message has", "no parts", "a number without an end"],
+)
+def test_what_breaks_a_bound_is_for_protobuf_to_refuse(message: bytes) -> None:
+    """The contract's bounds hold for who writes messages by hand, too."""
+    assert parts_of(message, 5) is None
 
 
 def test_the_digest_of_what_came_is_that_of_the_file(tmp_path: Path) -> None:
