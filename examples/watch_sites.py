@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from suanmesh.registry.v1 import site_pb2
 from suanmesh_client import Client, connect
+from suanmesh_sdk.enums import enum_name
 
 EVERY_S = 2.0
 
@@ -36,7 +37,7 @@ async def look(mesh: Client) -> dict[str, tuple[str, int]]:
     """Every pool: how its site is doing, and the thousandths of a core that are free."""
     return {
         found.pool.name: (
-            site_pb2.Site.Liveness.Name(found.liveness).removeprefix("LIVENESS_"),
+            enum_name(site_pb2.Site.Liveness, found.liveness, "LIVENESS_"),
             found.state.free.cpu_milli,
         )
         async for found in mesh.sites.search()

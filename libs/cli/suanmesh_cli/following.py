@@ -14,6 +14,7 @@ from suanmesh_cli.render.states import because
 from suanmesh_client import following
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_kernel.texts import Text
+from suanmesh_sdk.enums import enum_name
 
 if TYPE_CHECKING:
     from suanmesh_cli.session import Session
@@ -76,7 +77,7 @@ async def until_ended(session: Session, mesh: Mesh, name: str) -> Job:
 
 def say_change(job: Job, lang: str = "en") -> None:
     """One line on standard error for each state; the code of a reason that only says the state again is left out."""
-    state = Job.State.Name(job.state).removeprefix("STATE_")
+    state = enum_name(Job.State, job.state, "STATE_")
     reason = because(job.state_reason, lang).removeprefix(f"{state}: ")
     output.note(f"{job.name} {state}" + (f": {reason}" if reason else ""))
 

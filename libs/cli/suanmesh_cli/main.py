@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
+from types import TracebackType
 
 import click
 from click.shell_completion import shell_complete
@@ -13,10 +15,12 @@ from suanmesh_cli import errors, output, usage
 from suanmesh_cli.lazy import LazyGroup
 from suanmesh_cli.names import ContextName
 from suanmesh_cli.terminal import has_chinese, lend_stand_ins
+from suanmesh_kernel.texts import Text
 
 NAME = "suan"
 COMPLETE = "_SUAN_COMPLETE"
 INTERRUPTED = 130
+WHERE_CHARS_MAX = 300
 READER_GONE = 141
 """As a shell shows tools that SIGPIPE ends: what was to be said, such as how a job ended, has not been heard."""
 ALIASES = {"dataset": "data"}
@@ -96,13 +100,15 @@ def main() -> None:
     """Run `suan` and exit."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # noqa: TID251 - gRPC reads it at import and nowhere else
     environment = dict(os.environ)  # noqa: TID251 - the one place where the environment comes in
+    if not environment.get("SUANMESH_TRACEBACK"):
+        sys.excepthook = partial(_tell_defect, environment)
     sys.exit(status_of(sys.argv[1:], environment))
 
 
 def status_of(arguments: list[str], environment: dict[str, str]) -> int:
     """Do what the arguments say; whatever goes wrong has been said on standard error."""
     lend_stand_ins()
-    lang = usage.language(environment, usage.flagged_language(arguments)) if has_chinese(sys.stderr) else "en"
+    lang = _language(arguments, environment)
     try:
         status = _done(arguments, environment, lang)
         sys.stdout.flush()
@@ -115,6 +121,30 @@ def status_of(arguments: list[str], environment: dict[str, str]) -> int:
             output.warn(errors.failed(fault, lang))
         return 1
     return status
+
+
+def _language(arguments: list[str], environment: dict[str, str]) -> str:
+    """What is said on standard error in."""
+    return usage.language(environment, usage.flagged_language(arguments)) if has_chinese(sys.stderr) else "en"
+
+
+def _tell_defect(
+    environment: dict[str, str], kind: type[BaseException], fault: BaseException, trace: TracebackType | None
+) -> None:
+    """Say that it is no mistake of whoever typed it, and how to learn more; Python ends with status 1 then."""
+    lang = _language(sys.argv[1:], environment)
+    if issubclass(kind, KeyboardInterrupt):  # before anything was begun
+        output.note("已中断" if lang == "zh" else "interrupted")
+        return
+    where = f"{kind.__name__}: {fault}"[:WHERE_CHARS_MAX]
+    output.note(f"{errors.ERROR.of(lang)}: DEFECT: {where}")
+    told = Text(
+        "  fix: This is a defect of suan, or an answer that it does not understand: compare `suan version` with the "
+        "node's. SUANMESH_TRACEBACK=1 shows where it happened, for a report.",
+        "  处置: 这是 suan 的缺陷，或它不理解的应答：请将 `suan version` 与节点的版本比较。"
+        "SUANMESH_TRACEBACK=1 显示出错位置，以便报告。",
+    )
+    output.note(told.of(lang))
 
 
 def _done(arguments: list[str], environment: dict[str, str], lang: str) -> int:

@@ -20,6 +20,7 @@ from suanmesh_kernel.clock import SystemClock, system_rng
 from suanmesh_kernel.identifiers import sortable_id
 from suanmesh_kernel.refusals import DeadlineExceeded, FailedPrecondition, InvalidArgument, NotFound, Refusal
 from suanmesh_kernel.texts import Text
+from suanmesh_sdk.enums import enum_name
 from suanmesh_sdk.state_reasons import words
 from suanmesh_sdk.status import refusal_of
 from suanmesh_sdk.workdir import bring, bring_wheels, ignored
@@ -50,7 +51,7 @@ class JobHandle:
     @property
     def state(self) -> str:
         """`PENDING`, `PLACED`, `STAGING`, `QUEUED`, `RUNNING`, `DELIVERING`, `DONE`, `FAILED` or `CANCELLED`."""
-        return job_pb2.Job.State.Name(self.message.state).removeprefix("STATE_")
+        return enum_name(job_pb2.Job.State, self.message.state, "STATE_")
 
     @property
     def ended(self) -> bool:

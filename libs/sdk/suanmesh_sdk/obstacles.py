@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from suanmesh_kernel.texts import Text
+from suanmesh_sdk.enums import enum_name
 from suanmesh_sdk.state_reasons import figures, filled, named, words
 
 if TYPE_CHECKING:
@@ -346,7 +347,7 @@ def obstacle_words(obstacle: decision_pb2.Obstacle, lang: str = "en") -> str:
     """Code and sentence of what stands in the way, and of what it came from, in English or Chinese."""
     from suanmesh.scheduler.v1 import reason_pb2
 
-    code = reason_pb2.ObstacleCode.Name(obstacle.code).removeprefix("OBSTACLE_CODE_")
+    code = enum_name(reason_pb2.ObstacleCode, obstacle.code, "OBSTACLE_CODE_")
     numbers = {name: str(getattr(obstacle, name)) for name in ("needed", "available") if obstacle.HasField(name)}
     facts = {**obstacle.facts, **numbers, **({"resource": obstacle.resource} if obstacle.resource else {})}
     known = OBSTACLES[code].sentences if code in OBSTACLES else ()

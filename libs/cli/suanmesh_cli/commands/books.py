@@ -21,6 +21,7 @@ from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.names import Name
 from suanmesh_cli.session import Session, full_name, listed, listing
 from suanmesh_cli.values import Cell
+from suanmesh_sdk.enums import enum_name
 
 if TYPE_CHECKING:
     from suanmesh_sdk import Mesh
@@ -67,7 +68,7 @@ def _left(hold: Hold) -> Cell:
 
 HOLD_COLUMNS = (
     Column("HOLD", lambda hold: hold.name),
-    Column("STATE", lambda hold: Hold.State.Name(hold.state).removeprefix("STATE_")),
+    Column("STATE", lambda hold: enum_name(Hold.State, hold.state, "STATE_")),
     Column("AMOUNT", lambda hold: values.money(hold.amount_micros)),
     Column("CHARGED", lambda hold: values.money(hold.charged_micros)),
     Column("LEFT", _left),

@@ -36,6 +36,7 @@ from suanmesh_cli.usage import Misuse
 from suanmesh_cli.values import Facts
 from suanmesh_kernel.names import of_version, versioned
 from suanmesh_kernel.texts import Text
+from suanmesh_sdk.enums import enum_name
 
 if TYPE_CHECKING:
     from suanmesh_sdk import Mesh
@@ -309,9 +310,7 @@ def chosen(brought: Brought) -> Text:
         "DEFAULT": Text("your party's default", "主体的默认站点"),
         "FIRST": Text("the first that takes it", "首个接收的站点"),
     }
-    said = why.get(
-        UploadChoice.Name(brought.choice).removeprefix("UPLOAD_CHOICE_"), Text("chosen by the mesh", "由算网选择")
-    )
+    said = why.get(enum_name(UploadChoice, brought.choice, "UPLOAD_CHOICE_"), Text("chosen by the mesh", "由算网选择"))
     return Text(f"at {site}: {said.en}", f"位于 {site}：{said.zh}")
 
 
@@ -323,7 +322,7 @@ def id_of(folder: Path) -> str:
 
 def dataset_facts(dataset: Dataset) -> Facts:
     """What is known of a dataset."""
-    lying = (f"{each.site} {Replica.State.Name(each.state).removeprefix('STATE_')}" for each in dataset.replicas)
+    lying = (f"{each.site} {enum_name(Replica.State, each.state, 'STATE_')}" for each in dataset.replicas)
     return [
         ("dataset", dataset.name),
         ("version", dataset.version),

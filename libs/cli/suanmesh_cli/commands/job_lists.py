@@ -15,11 +15,12 @@ from suanmesh_cli.layout import Column
 from suanmesh_cli.names import Name
 from suanmesh_cli.session import Session, full_name, listed, listing
 from suanmesh_cli.values import Cell
+from suanmesh_sdk.enums import enum_name
 
 
 def state(job: Job) -> str:
     """`RUNNING` and the like."""
-    return Job.State.Name(job.state).removeprefix("STATE_")
+    return enum_name(Job.State, job.state, "STATE_")
 
 
 def because(job: Job) -> Cell:

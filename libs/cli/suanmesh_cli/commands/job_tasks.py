@@ -16,6 +16,7 @@ from suanmesh_cli.layout import Column
 from suanmesh_cli.names import Name
 from suanmesh_cli.session import Session, each_of, full_name, listed, listing
 from suanmesh_cli.values import Cell
+from suanmesh_sdk.enums import enum_name
 
 if TYPE_CHECKING:
     from suanmesh_sdk import Mesh
@@ -29,7 +30,7 @@ def _exit(task: Task) -> str | int:
 
 COLUMNS = (
     Column("TASK", lambda task: task.result.index),
-    Column("STATE", lambda task: TaskResult.State.Name(task.result.state).removeprefix("STATE_")),
+    Column("STATE", lambda task: enum_name(TaskResult.State, task.result.state, "STATE_")),
     Column("EXIT", _exit),
     Column("SITE", lambda task: units.short(task.site), rank=3),
     Column("ATTEMPT", lambda task: values.unless_zero(task.attempt), rank=4),

@@ -32,6 +32,7 @@ from suanmesh_cli.usage import Amount, Misuse
 from suanmesh_cli.values import Cell, Facts
 from suanmesh_kernel.refusals import NotFound
 from suanmesh_kernel.texts import Text
+from suanmesh_sdk.enums import enum_name
 
 if TYPE_CHECKING:
     from suanmesh_sdk import Mesh
@@ -57,7 +58,7 @@ LINK_COLUMNS = (
     Column("LINK", lambda link: link.name),
     Column("FROM", lambda link: link.source, rank=3),
     Column("TO", lambda link: link.target, rank=3),
-    Column("CLASS", lambda link: Link.Class.Name(getattr(link, "class")).removeprefix("CLASS_"), rank=4),
+    Column("CLASS", lambda link: enum_name(Link.Class, getattr(link, "class"), "CLASS_"), rank=4),
     Column("CAPACITY", lambda link: values.rate(link.capacity_bps), rank=1),
     Column("RESERVED", lambda link: values.rate(link.state.reserved_bps), rank=1),
     Column("LATENCY", lambda link: values.duration_us(link.latency_us), rank=2),
@@ -67,7 +68,7 @@ LINK_COLUMNS = (
 )
 RESERVATION_COLUMNS = (
     Column("RESERVATION", lambda held: held.name),
-    Column("STATE", lambda held: Reservation.State.Name(held.state).removeprefix("STATE_")),
+    Column("STATE", lambda held: enum_name(Reservation.State, held.state, "STATE_")),
     Column("RATE", lambda held: values.rate(held.rate_bps), rank=1),
     Column("PATH", lambda held: " → ".join(units.short(link) for link in held.path.links), rank=2),
     Column("FOR", lambda held: held.placement, rank=3),
@@ -236,7 +237,7 @@ def reservation_facts(held: Reservation) -> Facts:
     """What is known of a reservation."""
     return [
         ("reservation", held.name),
-        ("state", Reservation.State.Name(held.state).removeprefix("STATE_")),
+        ("state", enum_name(Reservation.State, held.state, "STATE_")),
         ("from", held.source),
         ("to", held.target),
         ("path", " → ".join(units.short(link) for link in held.path.links)),
@@ -257,7 +258,7 @@ def link_facts(link: Link) -> Facts:
         ("link", link.name),
         ("from", link.source),
         ("to", link.target),
-        ("class", Link.Class.Name(getattr(link, "class")).removeprefix("CLASS_")),
+        ("class", enum_name(Link.Class, getattr(link, "class"), "CLASS_")),
         ("capacity", values.rate(link.capacity_bps)),
         ("reserved", reserved),
         ("latency", values.duration_us(link.latency_us)),

@@ -30,6 +30,7 @@ from suanmesh_cli.texts import refusal
 from suanmesh_cli.usage import Misuse
 from suanmesh_kernel.refusals import DeadlineExceeded, NotFound, Unavailable
 from suanmesh_kernel.texts import Text
+from suanmesh_sdk.enums import enum_name
 
 if TYPE_CHECKING:
     from suanmesh_sdk import Mesh
@@ -42,7 +43,7 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 PLACEMENT_COLUMNS = (
     Column("JOB", lambda each: units.short(each.job)),
     Column("PARTY", lambda each: units.short(each.party)),
-    Column("STATE", lambda each: Placement.State.Name(each.state).removeprefix("STATE_")),
+    Column("STATE", lambda each: enum_name(Placement.State, each.state, "STATE_")),
     Column("TASKS", lambda each: f"{each.tasks_ended}/{each.tasks}", rank=1),
     Column("CORES", lambda each: values.Quantity(each.holds.cpu_milli, units.cores(each.holds.cpu_milli)), rank=1),
     Column("MEMORY", lambda each: values.size(each.holds.memory_bytes), rank=2),
@@ -79,7 +80,7 @@ CARD_COLUMNS = (
 
 def admission(site: Site) -> str:
     """`OPEN` and the like."""
-    return "OPEN" if not site.admission else Site.Admission.Name(site.admission).removeprefix("ADMISSION_")
+    return "OPEN" if not site.admission else enum_name(Site.Admission, site.admission, "ADMISSION_")
 
 
 @click.command("cordon")
@@ -209,7 +210,7 @@ def hours(limits: OwnerLimits) -> str:
 
 def kinds(limits: OwnerLimits) -> str:
     """Kinds of work that are not taken."""
-    names = (WorkKind.Name(kind).removeprefix("WORK_KIND_") for kind in limits.refused_kinds)
+    names = (enum_name(WorkKind, kind, "WORK_KIND_") for kind in limits.refused_kinds)
     return ", ".join(names) or "none"
 
 
@@ -267,9 +268,9 @@ def _health(session: Session, site: Site, pools: list[Any]) -> dict[str, Any]:
     told = [session.view.words(state.reason) for state in own if state.reason.code]
     return {
         "site": site.name,
-        "liveness": Site.Liveness.Name(site.liveness).removeprefix("LIVENESS_"),
+        "liveness": enum_name(Site.Liveness, site.liveness, "LIVENESS_"),
         "admission": admission(site),
-        "heard": heard.ToJsonString() if heard else "",
+        "heard": heard.ToJsonString() if heard and heard.seconds else "",
         "reason": "; ".join([*([] if alive else [silent]), *told]),
     }
 

@@ -21,6 +21,7 @@ from suanmesh_cli.session import Session, command, each_of, full_name, listed, l
 from suanmesh_cli.usage import Misuse
 from suanmesh_cli.values import Facts
 from suanmesh_kernel.texts import Text
+from suanmesh_sdk.enums import enum_name
 
 KINDS = [
     name.removeprefix("KIND_").lower().replace("_", "-")
@@ -29,8 +30,8 @@ KINDS = [
 ]
 COLUMNS = (
     Column("PARTY", lambda party: party.name),
-    Column("STATE", lambda party: Party.State.Name(party.state).removeprefix("STATE_")),
-    Column("KIND", lambda party: Party.Kind.Name(party.kind).removeprefix("KIND_"), rank=1),
+    Column("STATE", lambda party: enum_name(Party.State, party.state, "STATE_")),
+    Column("KIND", lambda party: enum_name(Party.Kind, party.kind, "KIND_"), rank=1),
     Column("CURRENCY", lambda party: party.currency, rank=2),
     Column("REGISTERED", lambda party: party.create_time, rank=3),
     Column("NAME", lambda party: party.display_name, rank=1),
@@ -167,8 +168,8 @@ def party_facts(found: Party) -> Facts:
     return [
         ("party", found.name),
         ("name", found.display_name),
-        ("kind", Party.Kind.Name(found.kind).removeprefix("KIND_")),
-        ("state", Party.State.Name(found.state).removeprefix("STATE_")),
+        ("kind", enum_name(Party.Kind, found.kind, "KIND_")),
+        ("state", enum_name(Party.State, found.state, "STATE_")),
         ("currency", found.currency),
         ("publishers", ", ".join(found.publishers)),
         ("default site", found.default_site),

@@ -25,6 +25,7 @@ from suanmesh_cli.session import Session, each_of, full_name, listed, listing, r
 from suanmesh_cli.values import Cell, Facts
 from suanmesh_kernel.addresses import RELAY
 from suanmesh_kernel.texts import Text
+from suanmesh_sdk.enums import enum_name
 
 BY_RELAY = Text(
     "it only dials out; gateways carry calls to it (relay)", "只向外连接；发往它的调用由网关经其建立的流转送（中继）"
@@ -48,7 +49,7 @@ POOL_COLUMNS = (
     Column("FREE CORES", lambda found: free(found, cores)),
     Column("FREE MEMORY", lambda found: free(found, lambda capacity: values.size(capacity.memory_bytes)), rank=1),
     Column("DEVICES", lambda found: devices(found.pool.host_capacity), rank=1),
-    Column("ORIGIN", lambda found: Origin.Name(found.pool.capacity_origin).removeprefix("ORIGIN_"), rank=4),
+    Column("ORIGIN", lambda found: enum_name(Origin, found.pool.capacity_origin, "ORIGIN_"), rank=4),
     Column("PRICES", lambda found: ",".join(units.short(offer.price_book) for offer in found.pool.offers), rank=4),
     Column("TROUBLE", lambda found: found.state.reason.code),
     Column("IDENTIFIER", lambda found: found.pool.identifier, rank=5),
@@ -134,12 +135,12 @@ def pool_name(given: str) -> str:
 
 def liveness(value: Site.Liveness.ValueType) -> str:
     """`ALIVE` and the like."""
-    return Site.Liveness.Name(value).removeprefix("LIVENESS_")
+    return enum_name(Site.Liveness, value, "LIVENESS_")
 
 
 def phase(pool: Pool) -> str:
     """`ACTIVE` and the like."""
-    return Pool.Phase.Name(pool.phase).removeprefix("PHASE_")
+    return enum_name(Pool.Phase, pool.phase, "PHASE_")
 
 
 def free(found: FoundPool, shown: Callable[[Capacity], Cell]) -> Cell:
@@ -192,7 +193,7 @@ def site_facts(site: Site) -> Facts:
 def pool_facts(pool: Pool) -> Facts:
     """What is known of a pool."""
     measured = (
-        f"{each.quantity} = {each.value} {each.unit} ({Origin.Name(each.origin).removeprefix('ORIGIN_')})"
+        f"{each.quantity} = {each.value} {each.unit} ({enum_name(Origin, each.origin, 'ORIGIN_')})"
         for each in pool.capabilities
     )
     return [
@@ -203,7 +204,7 @@ def pool_facts(pool: Pool) -> Facts:
         ("architecture", pool.architecture),
         ("hosts", ", ".join(host.name for host in pool.hosts)),
         ("a host holds", capacity(pool.host_capacity)),
-        ("origin", Origin.Name(pool.capacity_origin).removeprefix("ORIGIN_")),
+        ("origin", enum_name(Origin, pool.capacity_origin, "ORIGIN_")),
         ("runtimes", ", ".join(pool.runtimes)),
         ("capabilities", "; ".join(measured)),
         ("prices", ", ".join(offer.price_book for offer in pool.offers)),

@@ -22,6 +22,7 @@ from suanmesh_cli.session import Session, command, each_of, full_name, reading
 from suanmesh_cli.usage import Amount
 from suanmesh_cli.values import Facts
 from suanmesh_kernel.refusals import DeadlineExceeded, Unavailable
+from suanmesh_sdk.enums import enum_name
 
 if TYPE_CHECKING:
     from suanmesh_sdk import Mesh
@@ -43,14 +44,14 @@ TRANSFER_COLUMNS = (
     Column("DATASET", lambda transfer: transfer.dataset, rank=2),
     Column("FROM", lambda transfer: units.short(transfer.source), rank=1),
     Column("TO", lambda transfer: units.short(transfer.target), rank=1),
-    Column("STATE", lambda transfer: Transfer.State.Name(transfer.state).removeprefix("STATE_")),
+    Column("STATE", lambda transfer: enum_name(Transfer.State, transfer.state, "STATE_")),
     Column("DONE", lambda transfer: values.size(transfer.progress.bytes_done), rank=3),
     Column("BYTES", lambda transfer: values.size(transfer.bytes), rank=1),
     Column("CHUNKS", lambda transfer: f"{transfer.progress.chunks_done}/{transfer.progress.chunks}", rank=5),
     Column("AGAIN", lambda transfer: transfer.progress.chunks_again, rank=5),
     Column("RATE", lambda transfer: values.rate(transfer.rate_bps) if transfer.rate_bps else "unpaced", rank=4),
     Column("VERIFIED", verified, rank=2),
-    Column("PURPOSE", lambda transfer: Transfer.Purpose.Name(transfer.purpose).removeprefix("PURPOSE_"), rank=4),
+    Column("PURPOSE", lambda transfer: enum_name(Transfer.Purpose, transfer.purpose, "PURPOSE_"), rank=4),
     Column("FOR", lambda transfer: transfer.placement, rank=5),
     Column("BECAUSE", lambda transfer: transfer.state_reason, rank=2, fold=True),
 )
@@ -135,7 +136,7 @@ def transfer_facts(transfer: Transfer) -> Facts:
     part = f" ({100 * done / transfer.bytes:.1f} %)" if transfer.bytes else ""
     return [
         ("transfer", transfer.name),
-        ("state", Transfer.State.Name(transfer.state).removeprefix("STATE_")),
+        ("state", enum_name(Transfer.State, transfer.state, "STATE_")),
         ("because", transfer.state_reason),
         ("dataset", transfer.dataset),
         ("from", transfer.source),
@@ -143,7 +144,7 @@ def transfer_facts(transfer: Transfer) -> Facts:
         ("done", f"{units.size(done)} / {units.size(transfer.bytes)}{part}"),
         ("again", transfer.progress.chunks_again),
         ("rate", values.rate(transfer.rate_bps) if transfer.rate_bps else "unpaced"),
-        ("purpose", Transfer.Purpose.Name(transfer.purpose).removeprefix("PURPOSE_")),
+        ("purpose", enum_name(Transfer.Purpose, transfer.purpose, "PURPOSE_")),
         ("for", transfer.placement),
         ("made", transfer.create_time),
         ("ended", transfer.end_time),
@@ -166,7 +167,7 @@ async def _until_ended(session: Session, mesh: Mesh, name: str) -> Transfer:
         except (Unavailable, DeadlineExceeded) as refusal:
             outage.told(refusal)
         else:
-            state = Transfer.State.Name(found.state).removeprefix("STATE_")
+            state = enum_name(Transfer.State, found.state, "STATE_")
             told = f"{name} {state} {units.size(found.progress.bytes_done)} / {units.size(found.bytes)}"
             if told != last:
                 last = told

@@ -12,6 +12,7 @@ from suanmesh_cli.output import View, sentence
 from suanmesh_cli.tables import table
 from suanmesh_cli.values import Cell, Quantity
 from suanmesh_kernel.texts import Text
+from suanmesh_sdk.enums import enum_name
 
 
 def quantity(charge: Charge) -> Quantity:
@@ -50,7 +51,7 @@ COLUMNS = (
 ACCOUNT_COLUMNS = (
     Column("ACCOUNT", lambda account: account.name),
     Column("PARTY", lambda account: account.party, rank=2),
-    Column("KIND", lambda account: Account.Kind.Name(account.kind).removeprefix("KIND_"), rank=1),
+    Column("KIND", lambda account: enum_name(Account.Kind, account.kind, "KIND_"), rank=1),
     Column("BALANCE", lambda account: values.money(account.balance_micros, account.currency)),
     Column("HELD", lambda account: values.money(account.held_micros)),
     Column("CURRENCY", lambda account: account.currency, for_programs=True),

@@ -16,6 +16,7 @@ from suanmesh_cli.output import View, facts
 from suanmesh_cli.tables import table
 from suanmesh_cli.values import Cell, Facts
 from suanmesh_client.following import log_dataset
+from suanmesh_sdk.enums import enum_name
 from suanmesh_sdk.obstacles import obstacle_words
 
 WORDS = {
@@ -151,7 +152,7 @@ def job_facts(view: View, job: Job) -> Facts:
 
 def state_name(state: Job.State.ValueType) -> str:
     """`RUNNING` and the like."""
-    return Job.State.Name(state).removeprefix("STATE_")
+    return enum_name(Job.State, state, "STATE_")
 
 
 def _money(micros: int, *, there: bool) -> Cell:
@@ -187,4 +188,4 @@ def _change(made: Decision, lang: str) -> str:
 
 def _counts(made: Decision) -> str:
     counts = made.obstacle_counts
-    return ", ".join(f"{ObstacleCode.Name(each.code).removeprefix('OBSTACLE_CODE_')} {each.count}" for each in counts)
+    return ", ".join(f"{enum_name(ObstacleCode, each.code, 'OBSTACLE_CODE_')} {each.count}" for each in counts)
