@@ -26,7 +26,7 @@ class Line:
 
 def test_stubs_that_come_and_go_leave_nothing_behind() -> None:
     """A gateway passes on calls to the same site for months, each by a stub of its own, and must not grow by that."""
-    connection, route = Connection("a:1", Line()), Any
+    connection, route = Connection("a:1", Line(), Line), Any
     for _ in range(3):
         for made in (
             UnaryStream(route, READ, pb.ReadFilesRequest.SerializeToString, pb.ReadFilesResponse.FromString),
