@@ -34,7 +34,7 @@ def lead(
     archive: Archive,
     secrets: Secrets,
 ) -> tuple[SchedulerService, Reconciler, Archiving]:
-    """What takes jobs, and what brings them to their ends, for as long as the house's term lasts."""
+    """What takes jobs, and what brings them to their ends, for as long as the term lasts."""
     store, clock, rng, settings = context.store, context.clock, context.rng, context.settings
     snapshots = SnapshotReader(mirrors, peers, clock, circuits := Circuits(clock))
     rounds = Rounds(store, mirrors, snapshots, peers, jobs, clock, rng, settings)

@@ -140,7 +140,7 @@ class SchedulerReads:
         placement = await self._last_placement(found)
         spilled = await self._spilled(placement) if placement is not None else {}
         tasks, wanted = TaskList(job, placement, spilled), frozenset(request.states)
-        places = (f"{index:06d}" for index in tasks.standing(wanted))
+        places = (f"{index:06d}" for index in tasks.indexes(wanted))
         scope = f"{call.method} {job.name} {sorted(wanted)}"
         names, token = pages.of(places, request.page_size, request.page_token, scope)
         return pb.ListTasksResponse(tasks=[tasks.task(int(name)) for name in names], next_page_token=token)

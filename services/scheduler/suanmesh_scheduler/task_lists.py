@@ -39,8 +39,8 @@ class TaskList:
             self._over = wire.placement_state(placement) in PLACEMENT_ENDS
         self._stopped_by = _stopped_by(job, placement)
 
-    def standing(self, states: Collection[int]) -> Iterator[int]:
-        """The indexes of those that stand in one of `states`, in order; of all where none is named."""
+    def indexes(self, states: Collection[int]) -> Iterator[int]:
+        """Those of the tasks in one of `states`, in order; of all where none is named."""
         for index in range(max(1, self._job.task.count)):
             if not states or self._state(index) in states:
                 yield index

@@ -22,7 +22,7 @@ from suanmesh_store.records.transaction import (
     EncodedWrite,
     Name,
     Request,
-    Standing,
+    Stored,
     Transaction,
     encode,
 )
@@ -187,8 +187,8 @@ class MemoryRecords:
 
     def _begin(self) -> Transaction:
         data, now = self._database, self._clock.now()
-        standing = Standing(data.identity, data.sequence, data.rows, data.requests)
-        return Transaction(standing, now, self._rng)
+        stored = Stored(data.identity, data.sequence, data.rows, data.requests)
+        return Transaction(stored, now, self._rng)
 
     def _between(self, kind: RecordKind[Any], index: str, low: bytes, high: bytes) -> list[str]:
         self._require_open()

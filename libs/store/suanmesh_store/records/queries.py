@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, func, select
 
 from suanmesh_store.records import tables as t
 from suanmesh_store.records.rows import Kept, Removal, Row
-from suanmesh_store.records.transaction import EncodedWrite, Name, Request, Standing, request_of
+from suanmesh_store.records.transaction import EncodedWrite, Name, Request, Stored, request_of
 from suanmesh_store.records.values import Identity
 
 AT_ONCE = 500
@@ -31,7 +31,7 @@ def locked_indexes(c: Connection) -> str:
     return str(c.execute(_LOCKED_INDEXES).scalar_one())
 
 
-def standing(c: Connection, writes: Iterable[EncodedWrite]) -> Standing:
+def stored(c: Connection, writes: Iterable[EncodedWrite]) -> Stored:
     """What the writes of a transaction meet."""
     places = {change.place for write in writes for change in write.changes}
     asked = {request_of(write.remember) for write in writes if write.remember is not None}
@@ -39,7 +39,7 @@ def standing(c: Connection, writes: Iterable[EncodedWrite]) -> Standing:
     for collection in sorted({collection for collection, _ in places}):
         names = [name for of, name in places if of == collection]
         rows |= {(collection, row.name): row for row in rows_of(c, collection, names)}
-    return Standing(identity(c), newest(c), rows, answers(c, asked))
+    return Stored(identity(c), newest(c), rows, answers(c, asked))
 
 
 def identity(c: Connection) -> Identity:

@@ -163,16 +163,16 @@ class SqlRecords:
         with self._engines.writing.begin() as connection:
             if queries.locked_indexes(connection) != self._digest:
                 return [_other_indexes()] * len(commands), False
-            standing = queries.standing(connection, writes)
-            transaction = Transaction(standing, now, self._rng)
+            stored = queries.stored(connection, writes)
+            transaction = Transaction(stored, now, self._rng)
             results = [
                 transaction.carry_out(each) if isinstance(each, EncodedWrite) else transaction.claim(each)
                 for each in commands
             ]
-            wrote = self._statements.write(connection, standing, transaction.changes)
+            wrote = self._statements.write(connection, stored, transaction.changes)
             before_commit()
         if wrote:
-            self._untold.append(commit_of(standing, transaction.changes))
+            self._untold.append(commit_of(stored, transaction.changes))
         return results, wrote
 
     def _tell_followers(self) -> None:

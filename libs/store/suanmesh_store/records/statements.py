@@ -13,7 +13,7 @@ from suanmesh_store.records import tables as t
 from suanmesh_store.records.kinds import RecordKind
 from suanmesh_store.records.ports import REMOVALS_MAX, too_old
 from suanmesh_store.records.rows import Kept, Removal, Row
-from suanmesh_store.records.transaction import Changes, Name, Standing
+from suanmesh_store.records.transaction import Changes, Name, Stored
 
 PRUNE_EVERY = 1_000
 """Removals of a kind after which those that are too many are forgotten."""
@@ -29,35 +29,35 @@ class Statements:
         self._kinds = kinds
         self._removed: dict[str, int] = {}
 
-    def write(self, c: Connection, standing: Standing, changes: Changes) -> bool:
+    def write(self, c: Connection, stored: Stored, changes: Changes) -> bool:
         """Write all that has changed; gives whether anything has."""
-        if (changes.sequence, changes.identity) == (standing.sequence, standing.identity):
+        if (changes.sequence, changes.identity) == (stored.sequence, stored.identity):
             return False
-        self._write_rows(c, standing, changes)
-        self._write_keys(c, standing, changes)
+        self._write_rows(c, stored, changes)
+        self._write_keys(c, stored, changes)
         if changes.removals:
             insert_rows(c, t.removals, Removal._fields, changes.removals)
             self._forget_removals(c, changes.removals)
         if changes.requests:
-            _write_answers(c, standing, changes)
+            _write_answers(c, stored, changes)
         c.execute(_MOVE_ON, {"sequence": changes.sequence, **asdict(changes.identity)})
         return True
 
-    def _write_rows(self, c: Connection, standing: Standing, changes: Changes) -> None:
+    def _write_rows(self, c: Connection, stored: Stored, changes: Changes) -> None:
         rows = changes.rows.items()
-        new = [row for place, row in rows if row is not None and place not in standing.rows]
-        changed = [(*row[2:], *row[:2]) for place, row in rows if row is not None and place in standing.rows]
-        gone = [_place(place) for place, row in rows if row is None and place in standing.rows]
+        new = [row for place, row in rows if row is not None and place not in stored.rows]
+        changed = [(*row[2:], *row[:2]) for place, row in rows if row is not None and place in stored.rows]
+        gone = [_place(place) for place, row in rows if row is None and place in stored.rows]
         insert_rows(c, t.records, Row._fields, new)
         update_rows(c, t.records, _CHANGEABLE, _PLACE, changed)
         if gone:
             c.execute(_REMOVE, gone)
 
-    def _write_keys(self, c: Connection, standing: Standing, changes: Changes) -> None:
+    def _write_keys(self, c: Connection, stored: Stored, changes: Changes) -> None:
         gone: list[dict[str, Any]] = []
         new: list[tuple[str, str, bytes, str]] = []
         for (collection, name), row in changes.rows.items():
-            before = self._keys_of(standing.rows.get((collection, name)))
+            before = self._keys_of(stored.rows.get((collection, name)))
             after = changes.keys[collection, name] if row else frozenset()
             gone += [{"b_collection": collection, "b_index": index, "b_key": key} for index, key in before - after]
             new += [(collection, index, key, name) for index, key in after - before]
@@ -92,8 +92,8 @@ def forget_removals(c: Connection, collection: str) -> None:
     c.execute(insert(t.collections).values(collection=collection, forgotten=last))
 
 
-def _write_answers(c: Connection, standing: Standing, changes: Changes) -> None:
-    replaced = [{"b_principal": p, "b_request": r} for p, r in changes.requests if (p, r) in standing.requests]
+def _write_answers(c: Connection, stored: Stored, changes: Changes) -> None:
+    replaced = [{"b_principal": p, "b_request": r} for p, r in changes.requests if (p, r) in stored.requests]
     if replaced:
         c.execute(_REMOVE_ANSWER, replaced)
     insert_rows(

@@ -73,7 +73,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Stored:
     """What a transaction meets, as it was read under the lock of whoever writes."""
 
     identity: Identity
@@ -112,30 +112,30 @@ def request_of(remember: IdempotencyRecord) -> Request:
     return remember.key.principal, remember.key.request_id
 
 
-def commit_of(standing: Standing, changes: Changes) -> Commit:
+def commit_of(stored: Stored, changes: Changes) -> Commit:
     """What followers are told of a transaction."""
-    return Commit(standing.sequence, changes.sequence, changes.records)
+    return Commit(stored.sequence, changes.sequence, changes.records)
 
 
 class Transaction:
     """Carries out writes over what stands, one after the other; each sees those before it."""
 
-    def __init__(self, standing: Standing, now: datetime, rng: Rng) -> None:
+    def __init__(self, stored: Stored, now: datetime, rng: Rng) -> None:
         """At the moment `now`; `rng` makes the uids of new records no other transaction's."""
-        self._standing = standing
+        self._stored = stored
         self._now = now
         self._stem = sortable_id(now, rng)
-        self.changes = Changes(standing.identity, standing.sequence, int(now.timestamp() * 1_000_000))
+        self.changes = Changes(stored.identity, stored.sequence, int(now.timestamp() * 1_000_000))
 
     def claim(self, claim: Claim) -> Refusal | None:
         """Let the store be led by another term; what refuses it else."""
-        standing = self.changes.identity
-        if claim.fence < standing.fence and standing.fence != claim.over:
-            return not_leading(claim.fence, standing.fence)
+        stored = self.changes.identity
+        if claim.fence < stored.fence and stored.fence != claim.over:
+            return not_leading(claim.fence, stored.fence)
         own = claim.own
-        kept = (standing.node_id, standing.generation, standing.number)
-        told = (own.node_id, own.generation, own.number) if own.number > standing.number else kept
-        self.changes.identity = Identity(standing.store, standing.node or own.node, claim.fence, *told)
+        kept = (stored.node_id, stored.generation, stored.number)
+        told = (own.node_id, own.generation, own.number) if own.number > stored.number else kept
+        self.changes.identity = Identity(stored.store, stored.node or own.node, claim.fence, *told)
         return None
 
     def carry_out(self, write: EncodedWrite) -> Outcome:
@@ -155,7 +155,7 @@ class Transaction:
 
     def _answered(self, remember: IdempotencyRecord) -> Answered | None:
         request = request_of(remember)
-        kept = self.changes.requests.get(request) or self._standing.requests.get(request)
+        kept = self.changes.requests.get(request) or self._stored.requests.get(request)
         if kept is None or kept.sequence == remember.over:  # one that it completes may be forgotten by now
             return None
         return kept.answered
@@ -195,7 +195,7 @@ class Transaction:
         return record
 
     def _row(self, place: Name) -> Row | None:
-        return self.changes.rows[place] if place in self.changes.rows else self._standing.rows.get(place)
+        return self.changes.rows[place] if place in self.changes.rows else self._stored.rows.get(place)
 
     def _keep(self, change: Encoded, row: Row | None, record: Record[Any] | None) -> None:
         self.changes.rows[change.place] = row
