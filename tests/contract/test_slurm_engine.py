@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import uuid
 from collections.abc import AsyncGenerator, Callable
@@ -47,6 +48,11 @@ class Site:
     def let_go(self, index: int) -> None:
         """Have a task end that waits for it."""
         (self.folder / self.placement / str(index) / "work" / "out" / "go").touch()
+
+    def tries(self, index: int) -> int:
+        """How often a task has been handed over, as far as that has been its turn."""
+        facts = json.loads((self.folder / self.placement / str(index) / "shim" / "queued.json").read_text())
+        return int(facts["times"])
 
     async def says(self, index: int) -> str:
         """The first line that a task writes."""
@@ -168,6 +174,35 @@ async def test_a_limit_on_jobs_handed_in_is_a_queue(site: Site, tmp_path: Path) 
     assert all(look.succeeded for look in await until_over(site.engine, [spec.key for spec in specs]))
     for spec in specs:
         (file,) = (each for each in site.engine.collect(spec.key, "out") if each.path == "runs")
+        assert file.size_bytes == len("run\n")
+
+
+BUSY = """#!/bin/sh
+# An sbatch of a Slurm that has as many jobs as MaxJobCount says, until the file `room` is there.
+[ -e FOLDER/room ] && exec /usr/bin/sbatch "$@"
+echo 'sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying' >&2
+echo asked >> FOLDER/asked
+exec sleep 300
+"""
+
+
+async def test_a_slurm_with_as_many_jobs_as_it_takes_is_a_queue_and_stops_nobody(site: Site, tmp_path: Path) -> None:
+    """Its sbatch would wait for minutes, and with it the news of every task of the site."""
+    (tmp_path / "sbatch").write_text(BUSY.replace("FOLDER", str(tmp_path)))
+    (tmp_path / "sbatch").chmod(0o755)
+    site.engine = slurm_engine(site.cluster, site.folder, RUNTIMES, programs=f"{tmp_path}:/usr/bin:/bin")
+    specs = [site.task(index, "echo run >> out/runs") for index in range(8)]
+    assert await site.engine.submit(specs) == [None] * 8
+    asked = (tmp_path / "asked").read_text().count("asked")
+    assert asked == len((8, 4, 2, 1))
+    waiting = await site.until(7, lambda look: look.waits_for.code == "QUEUE_LIMIT")
+    assert "temporarily unable to accept" in waiting.waits_for.facts["said"]
+    assert not site.engine.start_fault
+    assert [site.tries(index) for index in range(8)] == [0] * 8  # or a queue that is full for long fails the first
+    (tmp_path / "room").touch()
+    assert all(look.succeeded for look in await until_over(site.engine, [spec.key for spec in specs]))
+    for spec in specs:
+        (file,) = site.engine.collect(spec.key, "out")
         assert file.size_bytes == len("run\n")
 
 

@@ -49,20 +49,35 @@ def test_of_the_queue_only_what_is_ours_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "limit"),
+    ("said", "code", "word"),
     [
-        (
-            "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Job violates accounting/QOS policy",
-            "AssocMaxSubmitJobLimit",
-        ),
-        ("sbatch: error: QOSGrpSubmitJobsLimit\nsbatch: error: ...", "QOSGrpSubmitJobsLimit"),
-        ("sbatch: error: QOSMaxCpuPerJobLimit\nsbatch: error: Job violates accounting/QOS policy", ""),
-        ("sbatch: error: Batch job submission failed: Invalid account", ""),
+        ("AssocMaxSubmitJobLimit\nsbatch: error: Job violates accounting", "QUEUE_LIMIT", "AssocMaxSubmitJobLimit"),
+        ("QOSGrpSubmitJobsLimit\nsbatch: error: ...", "QUEUE_LIMIT", "QOSGrpSubmitJobsLimit"),
+        ("Slurm temporarily unable to accept job, sleeping and retrying", "QUEUE_LIMIT", "temporarily unable"),
+        ("Slurm job queue full, sleeping and retrying", "QUEUE_LIMIT", "queue full"),
+        ("Batch job submission failed: Required partition not available (inactive or drain)", "QUEUE_NODES", "drain"),
+        ("Batch job submission failed: System submissions disabled", "QUEUE_HELD", "disabled"),
     ],
 )
-def test_a_limit_on_jobs_handed_in_is_told_from_one_that_stays(said: str, limit: str) -> None:
-    """The one is over when other jobs are; the other is the same tomorrow, and the job has a place elsewhere."""
-    assert full_by(said) == limit
+def test_what_slurm_does_not_take_for_now_waits_and_says_for_what(said: str, code: str, word: str) -> None:
+    """It is over when other jobs are, or the operator has mended it: no failure of the job, nor of the site."""
+    found = full_by(f"sbatch: error: {said}")
+    assert found is not None
+    assert found.code == code
+    assert word in found.facts["said"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "sbatch: error: QOSMaxCpuPerJobLimit\nsbatch: error: Job violates accounting/QOS policy",
+        "sbatch: error: Batch job submission failed: Invalid account",
+        "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation",
+    ],
+)
+def test_what_stays_so_is_no_queue(said: str) -> None:
+    """It is the same tomorrow, and the job has a place elsewhere."""
+    assert full_by(said) is None
 
 
 @pytest.mark.parametrize(("nodes", "stopped"), [("", True), ("n1", False)])
@@ -122,6 +137,8 @@ def test_cards_are_asked_for_as_slurm_names_them() -> None:
         ("sbatch: error: invalid partition specified: nosuch", True),
         ("sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)", False),
         ("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation", False),
+        ("sbatch: error: Batch job submission failed: Invalid authentication credential", False),
+        ("sbatch: error: Batch job submission failed: Invalid account or account/partition combination", True),
         ("something that nobody has seen yet", False),
     ],
 )

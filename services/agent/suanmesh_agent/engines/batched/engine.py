@@ -34,7 +34,6 @@ from suanmesh_agent.engines.queued import Node, QueuedTasks, SchedulerSilent
 from suanmesh_agent.ports import TaskNotStarted
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.quantities import Device
-from suanmesh_kernel.reasons import StateReason
 
 log = structlog.get_logger()
 
@@ -76,6 +75,8 @@ class BatchedEngine(QueuedTasks, Generic[E]):
         self._missed: dict[TaskKey, int] = defaultdict(int)
         self._handing: set[TaskKey] = set()
         self._unwanted: dict[TaskKey, int] = {}
+        self._most = self._batches.batch_max
+        """Elements of the next batch: few where the scheduler is full, and twice as many each time it takes them."""
         self._asked_at = float("-inf")
 
     async def nodes(self) -> list[Node]:
@@ -111,27 +112,27 @@ class BatchedEngine(QueuedTasks, Generic[E]):
     async def _hand_over(self, wanted: Sequence[tuple[TaskKey, Needs]]) -> dict[TaskKey, TaskNotStarted]:
         """Hand tasks over; those that will never be taken are taken back, with why."""
         faults: dict[TaskKey, TaskNotStarted] = {}
-        left, keys, most = in_order(wanted), {key for key, _ in wanted}, self._batches.batch_max
+        left, keys = in_order(wanted), {key for key, _ in wanted}
         self._handing |= keys
         try:
             while left:
-                batch = await asyncio.to_thread(self._batches.make, left, most)
-                most = len(batch.keys)
+                batch, full = await asyncio.to_thread(self._batches.make, left, self._most), None
                 try:
                     faults |= await self._taken(batch)
                 except BatchTooLarge:
-                    self._batches.batch_max = most = most // 2
-                except SchedulerFull as full:
-                    if most == 1:
-                        await self._wait_for_room(left, full)
-                        break
-                    most //= 2
+                    self._batches.batch_max = self._most = len(batch.keys) // 2
+                except SchedulerFull as refused:
+                    full = refused
+                    self._most = max(1, len(batch.keys) // 2)
                 else:
-                    most = self._batches.batch_max
+                    self._most = min(self._batches.batch_max, 2 * self._most)
                     for key in batch.keys:
                         del left[key]
                     continue
                 await asyncio.to_thread(self._batches.uncount, batch.keys)
+                if full is not None and len(batch.keys) == 1:
+                    await self._wait_for_room(left, full)
+                    break
         finally:
             self._handing -= keys
         return faults
@@ -143,7 +144,7 @@ class BatchedEngine(QueuedTasks, Generic[E]):
             await asyncio.to_thread(self._batches.uncount, batch.keys)
             for key in batch.keys:
                 del left[key]
-                self._waits_for[key] = StateReason("QUEUE_LIMIT", {"said": str(full)})
+                self._waits_for[key] = full.waits_for
                 self._handed_at[key] = self._clock.monotonic()
 
     async def _taken(self, batch: Batch) -> dict[TaskKey, TaskNotStarted]:

@@ -17,7 +17,12 @@ class BatchTooLarge(Exception):
 
 
 class SchedulerFull(Exception):
-    """The scheduler takes no more before something has ended; says why, in its words."""
+    """The scheduler takes no more for now, and will once something has ended or is mended."""
+
+    def __init__(self, waits_for: StateReason) -> None:
+        """`waits_for` is what, with its own words."""
+        super().__init__(str(waits_for))
+        self.waits_for = waits_for
 
 
 THE_REST = -1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +22,14 @@ from suanmesh_agent.engines.slurm.listing import (
     is_for_good,
     is_too_long,
     nodes_of,
+    sleeps,
 )
 from suanmesh_agent.settings import AgentSettings
 
 CALL_S_MAX = 30.0
 """Of a program that waits for slurmctld; what it was asked for may have been done all the same."""
+LOOK_S = 0.25
+"""How often a program that is waited for is looked at: shorter than it sleeps before it tries again."""
 ROUND_UP_S = 60
 """Slurm counts in minutes."""
 SPARE_S = 120
@@ -149,17 +153,24 @@ class _Call:
         self._child: subprocess.Popen[bytes] | None = None
 
     def made(self) -> tuple[int, str, str]:
-        """Exit status, and what was said. Raises OSError, TimeoutExpired."""
-        pipe = subprocess.PIPE
+        """Exit status, and what was said; of one that waits by itself to try again, what it has said by then.
+
+        Raises OSError, TimeoutExpired.
+        """
+        pipe, give_up = subprocess.PIPE, time.monotonic() + CALL_S_MAX
         with subprocess.Popen(
             self._command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, env=self._environment
         ) as child:
             self._child = child
-            try:
-                said, trouble = child.communicate(timeout=CALL_S_MAX)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                raise
+            while True:
+                try:
+                    said, trouble = child.communicate(timeout=LOOK_S)
+                    break
+                except subprocess.TimeoutExpired as late:
+                    if sleeps((late.stderr or b"").decode(errors="replace")) or time.monotonic() > give_up:
+                        child.kill()
+                    if time.monotonic() > give_up:
+                        raise
         return child.returncode, said.decode(errors="replace"), trouble.decode(errors="replace").strip()
 
     def end(self) -> None:

@@ -34,6 +34,17 @@ _FOR_GOOD = (
     "not permitted", "exceeds", "is not valid", "unrecognized option", "More processors requested",
 )  # fmt: skip
 """Of what sbatch says that would be said again."""
+_PASSING = ("Invalid authentication credential", "Invalid job credential")
+"""The same of clocks that are apart, or a munge that is being restarted."""
+_SLEEPS = ("sleeping and retrying",)
+"""Of an sbatch that has been told to come again, as where MaxJobCount is reached: it would for two minutes."""
+_CLOSED = (
+    "Required partition not available", "Partition in DOWN state", "Required node not available",
+    "Requested partition configuration not available now",
+)  # fmt: skip
+_SHUT = ("System submissions disabled", "Requested operation is presently disabled")
+_SAID_MAX = 200
+"""Characters of Slurm's own words that are passed on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +151,16 @@ def devices_of(gres: str) -> tuple[Device, ...]:
 
 def is_for_good(said: str) -> bool:
     """Whether what sbatch refused would be refused again; else it is tried again, since nothing may be lost."""
-    return any(words in said for words in _FOR_GOOD)
+    return _has(said, _FOR_GOOD) and not _has(said, _PASSING)
+
+
+def sleeps(said: str) -> bool:
+    """Whether sbatch waits by itself for Slurm to take a job."""
+    return _has(said, _SLEEPS)
+
+
+def _has(said: str, any_of: tuple[str, ...]) -> bool:
+    return any(words in said for words in any_of)
 
 
 def is_too_long(said: str) -> bool:
@@ -148,7 +168,10 @@ def is_too_long(said: str) -> bool:
     return "Invalid job array specification" in said
 
 
-def full_by(said: str) -> str:
-    """The limit on jobs handed in by which sbatch refused one; empty where it was none: it lasts until others end."""
-    found = re.search(r"(QOS|Assoc)\w*Submit\w*", said)
-    return found[0] if found else ""
+def full_by(said: str) -> StateReason | None:
+    """Why Slurm takes no job for now: until others end, or its operator opens what is shut; None for any other no."""
+    if found := re.search(r"(QOS|Assoc)\w*Submit\w*", said):
+        return StateReason("QUEUE_LIMIT", {"said": found[0]})
+    codes = ((_SLEEPS, "QUEUE_LIMIT"), (_CLOSED, "QUEUE_NODES"), (_SHUT, "QUEUE_HELD"))
+    code = next((code for words, code in codes if _has(said, words)), "")
+    return StateReason(code, {"said": said.rpartition("error: ")[2].strip()[:_SAID_MAX]}) if code else None
