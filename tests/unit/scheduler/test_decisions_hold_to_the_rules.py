@@ -291,6 +291,20 @@ def test_asks_that_share_models_each_get_their_own_card() -> None:
         assert one_task(Ask(1, 1, devices=asks), Capacity(10, 10, 0, (one,))) is None
 
 
+def test_small_work_leaves_the_hosts_with_many_cards_whole() -> None:
+    """A job for eight cards would wait for good where each host with eight has one taken, or its cores."""
+    sizes = {"a": 8, "b": 1, "c": 0, "d": 8}
+    capacities = [(n, Capacity(8000, GIB, 0, (Device("gpu", "a", k),) * (k > 0))) for n, k in sizes.items()]
+    booked: list[Booked] = []
+    for number, cards in enumerate((0, 1, 1, 8)):
+        ask = an_ask(1000, 0, [((), cards)] * (cards > 0))
+        free = free_hosts("p", capacities, booked)
+        found = slots(ask, free, 1)
+        first = next(each for each in free if each.name == found[0][0])
+        booked.append(Booked(f"placements/{number}", "p", found, taken(ask, first)))
+    assert [booking.hosts[0][0] for booking in booked] == ["c", "b", "a", "d"]
+
+
 def test_a_placement_lies_on_a_bounded_number_of_hosts() -> None:
     """A gang over hundreds of hosts would not fit into its document, and never be placed."""
     many = [host(f"h{n}", cpu_milli=1000) for n in range(100)]

@@ -30,10 +30,14 @@ def held_by_party(booked: Iterable[Booked]) -> dict[str, Capacity]:
 
 
 def free_hosts(pool: str, capacities: Iterable[tuple[str, Capacity]], booked: Iterable[Booked]) -> tuple[Host, ...]:
-    """The pool's hosts with what the bookings leave of them."""
+    """The pool's hosts with what the bookings leave of them, those with the fewest cards first.
+
+    They are filled in that order: work without cards, or with one, leaves together what a job for eight needs.
+    """
     held: dict[str, Capacity] = {}
     for booking in booked:
         if booking.pool == pool:
             for name, count in booking.hosts:
                 held[name] = held.get(name, Capacity()).plus(booking.per_task.times(count))
-    return tuple(Host(name, capacity, capacity.minus(held.get(name, Capacity()))) for name, capacity in capacities)
+    ordered = sorted(capacities, key=lambda each: sum(card.count for card in each[1].devices))
+    return tuple(Host(name, capacity, capacity.minus(held.get(name, Capacity()))) for name, capacity in ordered)
