@@ -106,7 +106,9 @@ async def site_on(cluster: StandIn) -> AsyncGenerator[Site, None]:
     """Nothing of it stays in the cluster, and what was hurt is whole again."""
     made = Site(cluster, cluster.volume)
     yield made
-    cluster.hurt(jobs_max=None, pods_max=None, refuse=0, lose_answer=False, lose_starts=0, sidecar=False)
+    cluster.hurt(
+        jobs_max=None, pods_max=None, refuse=0, lose_answer=False, lose_starts=0, sidecar=False, conflict=False
+    )
     if running := made.engine.running():
         await made.engine.cancel(running)
         await until_over(made.engine, running)

@@ -129,6 +129,14 @@ async def test_a_lost_answer_makes_no_second_job(site: Site) -> None:
     assert len(site.jobs()) == 1
 
 
+async def test_a_quota_that_two_are_counted_in_at_once_costs_no_job(site: Site) -> None:
+    """The cluster answers as where there is one of that name already, and none is: it is asked once more."""
+    site.cluster.hurt(conflict=True)
+    assert await site.engine.submit([site.task(0, "echo run >> out/runs")]) == [None]
+    assert (await site.ends(1))[0].succeeded
+    assert site.runs(1) == [1]
+
+
 async def test_a_server_that_is_away_when_a_pod_begins_loses_no_node(site: Site) -> None:
     """What ran there would be gone with the node, and what was sent there would wait for good."""
     site.cluster.hurt(lose_starts=2)

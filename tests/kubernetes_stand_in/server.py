@@ -188,6 +188,9 @@ class Server:
         key = (resource, namespace, told["metadata"]["name"])
         if resource == "jobs":
             self._require_room(namespace)
+            if self._faults.pop("conflict", False):
+                words = 'Operation cannot be fulfilled on resourcequotas "q": the object has been modified'
+                raise Problem(409, "Conflict", words)
         made = self._store.create(
             key, {name: each for name, each in told.items() if name != "status" or resource == "nodes"}
         )

@@ -64,6 +64,7 @@ def test_why_there_is_no_pod_or_no_container_has_a_meaning() -> None:
         (pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory."), "SITE_STOPPED"),
         (pod(phase="Failed", reason="Evicted", message='Usage of EmptyDir volume "tmp" exceeds'), "SCRATCH_EXCEEDED"),
         (pod(phase="Failed", conditions=[{"type": "DisruptionTarget", "status": "True"}]), "SITE_STOPPED"),
+        (pod(phase="Failed", terminated={"reason": "ContainerStatusUnknown", "exitCode": 137}), "SITE_STOPPED"),
         (pod(phase="Failed", terminated={"reason": "Error", "exitCode": 1}), ""),
         (None, ""),
     ],

@@ -50,6 +50,11 @@ class ClusterRefused(Exception):
         self.status, self.reason = status, reason
 
     @property
+    def of_the_moment(self) -> bool:
+        """Whether it would be taken if it came again: as where two are counted in a quota at the same time."""
+        return self.status == 409 and self.reason != "AlreadyExists"
+
+    @property
     def over_quota(self) -> bool:
         """Whether it would be taken once less of the namespace is in use."""
         return self.status == 403 and "exceeded quota" in str(self)

@@ -197,7 +197,7 @@ class KubernetesEngine(QueuedTasks):
             try:
                 await self._cluster.create_job(job(self.site, key, name, handed.needs, self._pods))
             except ClusterRefused as refused:
-                if refused.status != 409:
+                if refused.status != 409 or refused.of_the_moment:
                     raise
                 if key_in(await self._cluster.job(name)) != key:
                     return TaskNotStarted(f"there is a Job {name} of somebody else's")
@@ -205,9 +205,10 @@ class KubernetesEngine(QueuedTasks):
             self._tell_silent(str(silent))
             self._make_later(key, handed)
         except ClusterRefused as refused:
-            if not refused.over_quota:
+            if not refused.over_quota and not refused.of_the_moment:
                 return TaskNotStarted(f"the cluster does not take it: {refused}")
-            self._waits_for[key] = StateReason("QUEUE_LIMIT", {"said": str(refused)[: listing.SAID_MAX]})
+            if refused.over_quota:
+                self._waits_for[key] = StateReason("QUEUE_LIMIT", {"said": str(refused)[: listing.SAID_MAX]})
             self._make_later(key, handed)
         else:
             self._made_at[key] = self._clock.monotonic()

@@ -19,6 +19,8 @@ from suanmesh_agent.ports import TaskNotStarted
 SITE, PLACEMENT, TASK, JOB = (f"suanmesh.mesh/{name}" for name in ("site", "placement", "task", "job"))
 """Labels with our own ids; of the pod also the name of its Job."""
 MANAGED = {"app.kubernetes.io/managed-by": "suanmesh"}
+NOT_MOVED = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false", "karpenter.sh/do-not-disrupt": "true"}
+"""For what takes nodes away that are little used: a task that is moved begins anew."""
 KEPT_S = 600
 """How long an ended Job stays to be looked at."""
 SPARE_S = 600
@@ -141,7 +143,7 @@ def job(site: str, key: TaskKey, name: str, needs: Needs, pods: Pods) -> Json:
             "template": {
                 "metadata": {
                     "labels": told,
-                    "annotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"},
+                    "annotations": NOT_MOVED,
                 },
                 "spec": _pod(needs, pods),
             },

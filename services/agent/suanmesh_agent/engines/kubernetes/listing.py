@@ -24,9 +24,9 @@ _UNITS = {
 }  # fmt: skip
 _OF_THE_CLUSTER = frozenset(
     ("Evicted", "NodeLost", "NodeShutdown", "NodeAffinity", "Preempting", "Shutdown", "Terminated", "OutOfcpu",
-     "OutOfmemory", "OutOfpods", "UnexpectedAdmissionError")
+     "OutOfmemory", "OutOfpods", "UnexpectedAdmissionError", "ContainerStatusUnknown")
 )  # fmt: skip
-"""Reasons of a pod that the cluster ended for its own sake."""
+"""Reasons of a pod that the cluster ended for its own sake; the last is of a container, whose node was restarted."""
 _DISK_GONE = (
     "ephemeral local storage usage exceeds",
     "Usage of EmptyDir volume",
@@ -94,7 +94,8 @@ def ended_by(pod: Json | None) -> str:
         return "SCRATCH_EXCEEDED"
     if status.get("reason") == "DeadlineExceeded":
         return "TIMED_OUT"
-    if status.get("reason") in _OF_THE_CLUSTER or condition(pod, "DisruptionTarget"):
+    reasons = {status.get("reason"), _terminated(pod).get("reason")}
+    if reasons & _OF_THE_CLUSTER or condition(pod, "DisruptionTarget"):
         return "SITE_STOPPED"
     return "SITE_STOPPED" if "deletionTimestamp" in pod["metadata"] else ""
 
