@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from suanmesh_agent.domain.card_files import minors_of
-from suanmesh_agent.domain.cards import Card, assigned, counted, to_ask_for
+from suanmesh_agent.domain.cards import Card, CardLook, assigned, counted, to_ask_for
+from suanmesh_agent.domain.tasks import TaskKey, TaskSpec
 from suanmesh_agent.domain.work import Work, objection, with_cards
+from suanmesh_agent.engines.process.card_ledger import CardLedger
 from suanmesh_agent.engines.process.sandbox import Places, Sandbox, with_devices
+from suanmesh_agent.engines.process.task_folders import TaskFolders
 from suanmesh_kernel.cards import DeviceAsk, picked, serves
 from suanmesh_kernel.quantities import Capacity, Device
 
@@ -51,6 +55,33 @@ def test_no_card_is_given_twice_and_each_gets_what_it_asked(cards: list[Card], t
             usable = [card for card in found if serves(Device("gpu", card.model, 1, card.memory_bytes), ask)]
             assert len(usable) >= ask.count
         taken |= ids
+
+
+class Two:
+    """`Cards` of a host with two."""
+
+    def look(self) -> tuple[CardLook, ...]:
+        return tuple(CardLook(Card(id, "gpu", "a", 1)) for id in ("one", "two"))
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_an_agent_that_comes_back_gives_no_card_that_a_task_has_or_is_about_to_have(
+    tmp_path: Path, begun: bool
+) -> None:
+    """A shim that was told to start a task starts it, also when the agent that told it has been killed meanwhile."""
+    first, second = (
+        TaskSpec(TaskKey("p", index), ("true",), devices=(DeviceAsk("gpu", (), 1, 0),)) for index in (0, 1)
+    )
+    shim = tmp_path / "p" / "0" / "shim"
+    shim.mkdir(parents=True)
+    (shim / "spec.json").write_text('{"cards": ["one"]}')
+    if begun:
+        (shim / "started.json").write_text('{"pid": 1, "start_unix_ns": 1}')
+    with (shim / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        ledger = CardLedger(Two(), TaskFolders(tmp_path))
+        assert [card.id for card in ledger.give(second)] == ["two"]
+        assert [card.id for card in ledger.give(first)] == ["one"]
 
 
 @given(hosts)

@@ -21,8 +21,10 @@ class CardLedger:
         """The cards of a task that is about to start; `started` says that it has, or has not. Raises TaskNotStarted."""
         if not spec.devices:
             return ()
-        sound = [look.card for look in self._cards.look() if not look.fault]
-        cards = assigned(sound, self._taken(), spec.devices)
+        looks, taken = self._cards.look(), self._taken()
+        if before := self._held().get(spec.key):  # it was told to start by an agent that is gone, and starts with these
+            return tuple(look.card for look in looks if look.card.id in before)
+        cards = assigned([look.card for look in looks if not look.fault], taken, spec.devices)
         if cards is None:
             asked = ", ".join(f"{ask.count} {ask.device_class}" for ask in spec.devices)
             raise TaskNotStarted(f"of the site's cards too few are free and sound for {asked}")
@@ -37,16 +39,17 @@ class CardLedger:
     def _taken(self) -> set[str]:
         """Ids of the cards of tasks that run or are about to."""
         held = self._held()
-        for key in [key for key in held if key not in self._starting and not self._runs(key)]:
+        for key in [key for key in held if key not in self._starting and not self._tasks.is_going_on(key)]:
             del held[key]
         return {card for cards in held.values() for card in cards}
 
     def _held(self) -> dict[TaskKey, tuple[str, ...]]:
         if self._given is None:
-            keys = [key for name in self._tasks.placements() for key in self._tasks.keys(name) if self._runs(key)]
+            keys = [key for name in self._tasks.placements() for key in self._tasks.keys(name) if not self._over(key)]
             specs = {key: read_facts(self._tasks.home(key) / "shim" / "spec.json") or {} for key in keys}
-            self._given = {key: tuple(spec["cards"]) for key, spec in specs.items() if spec.get("cards")}
+            given = {key: tuple(spec["cards"]) for key, spec in specs.items() if spec.get("cards")}
+            self._given = {key: cards for key, cards in given.items() if self._tasks.is_going_on(key)}
         return self._given
 
-    def _runs(self, key: TaskKey) -> bool:
-        return self._tasks.look(key).state is TaskState.RUNNING
+    def _over(self, key: TaskKey) -> bool:
+        return self._tasks.look(key).state in (TaskState.ENDED, TaskState.LOST)

@@ -87,6 +87,12 @@ class TaskFolders:
         usage, begun = _usage(read_facts(f"{folder}/usage.json")), _time(started["start_unix_ns"])
         return TaskLook(state, usage=usage, start_time=begun)
 
+    def is_going_on(self, key: TaskKey) -> bool:
+        """Whether it runs, or a shim is about to start it, which an agent that is gone may have told to."""
+        state = self.look(key).state
+        about_to = state is TaskState.ABSENT and _is_locked(self.home(key) / "shim" / "lock")
+        return about_to or state is TaskState.RUNNING
+
     def cancel(self, key: TaskKey) -> None:
         """Ask the shim of a task that runs to end it; one that has turned to another task finds no word beside that."""
         if key not in self.begun(key.placement):
