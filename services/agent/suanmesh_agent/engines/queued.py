@@ -13,11 +13,11 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from suanmesh_agent.domain.cards import CardLook
+from suanmesh_agent.domain.cards import Card, CardLook
 from suanmesh_agent.domain.tasks import Capabilities, TaskEvent, TaskKey, TaskLook, TaskSpec, TaskState
 from suanmesh_agent.engines.events import Events
 from suanmesh_agent.engines.process.kept_tasks import KeptTasks
-from suanmesh_agent.engines.process.layout import Layout, is_of_job
+from suanmesh_agent.engines.process.layout import Layout
 from suanmesh_agent.ports import TaskNotStarted
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.quantities import Device
@@ -115,15 +115,11 @@ class QueuedTasks(KeptTasks):
                 self._follow(spec.key)
         return [faults.get(spec.key) for spec in specs]
 
-    def _lay_out(self, spec: TaskSpec) -> None:
+    def _lay_out(self, spec: TaskSpec, cards: tuple[Card, ...] | None = None) -> None:
         if spec.secrets is not None:
             raise TaskNotStarted("secrets are not kept from others here")
         self._tasks.begin(spec.key)
-        try:
-            self.layout.lay_out(spec)
-        except OSError as fault:
-            words = f"the working folder cannot be laid out: {fault.strerror}"
-            raise TaskNotStarted(words, by_job=is_of_job(fault)) from fault
+        super()._lay_out(spec, cards)
 
     def watch(self, placement: str) -> AsyncGenerator[list[TaskEvent], None]:
         """As `Engine`."""

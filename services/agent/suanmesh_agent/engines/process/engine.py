@@ -26,7 +26,7 @@ from suanmesh_agent.engines.process.card_ledger import CardLedger
 from suanmesh_agent.engines.process.cgroups import Cgroups
 from suanmesh_agent.engines.process.fork_server import ForkServer
 from suanmesh_agent.engines.process.kept_tasks import KeptTasks
-from suanmesh_agent.engines.process.layout import Confined, Layout, is_of_job
+from suanmesh_agent.engines.process.layout import Confined, Layout
 from suanmesh_agent.engines.process.probe import fault
 from suanmesh_agent.engines.process.processes import kill
 from suanmesh_agent.engines.process.sandbox import Sandbox
@@ -153,11 +153,7 @@ class ProcessEngine(KeptTasks):
         return said
 
     def _laid_out_and_forked(self, cards: tuple[Card, ...] | None, spec: TaskSpec) -> tuple[int, int]:
-        try:
-            self.layout.lay_out(spec, cards)
-        except OSError as fault:
-            words = f"the working folder cannot be laid out: {fault.strerror}"
-            raise TaskNotStarted(words, by_job=is_of_job(fault)) from fault
+        self._lay_out(spec, cards)
         return self._fork(spec)
 
     def _fork(self, spec: TaskSpec) -> tuple[int, int]:

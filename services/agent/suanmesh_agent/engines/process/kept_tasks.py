@@ -7,14 +7,16 @@ import threading
 from collections.abc import Generator, Sequence
 from pathlib import Path, PurePosixPath
 
-from suanmesh_agent.domain.tasks import TaskKey, TaskState
+from suanmesh_agent.domain.cards import Card
+from suanmesh_agent.domain.tasks import TaskKey, TaskSpec, TaskState
 from suanmesh_agent.engines.process import images
 from suanmesh_agent.engines.process.confinement import IMAGE, SCRATCH_PARTS
 from suanmesh_agent.engines.process.kept_log import KeptLog
-from suanmesh_agent.engines.process.layout import Layout
+from suanmesh_agent.engines.process.layout import Layout, is_of_job
 from suanmesh_agent.engines.process.task_folders import TaskFolders, read_facts
 from suanmesh_agent.engines.process.walls import INSIDE
 from suanmesh_agent.folder_files import FolderFile, files_of
+from suanmesh_agent.ports import TaskNotStarted
 from suanmesh_agent.trees import remove_tree
 from suanmesh_content import FolderError, LeftOut
 
@@ -33,6 +35,14 @@ class KeptTasks:
         self._tasks = TaskFolders(self._folder)
         self._opened: dict[TaskKey, int] = {}
         self._opening = threading.Lock()
+
+    def _lay_out(self, spec: TaskSpec, cards: tuple[Card, ...] | None = None) -> None:
+        """Make its folders. Raises TaskNotStarted."""
+        try:
+            self.layout.lay_out(spec, cards)
+        except OSError as fault:
+            words = f"the working folder cannot be laid out: {fault.strerror}"
+            raise TaskNotStarted(words, by_job=is_of_job(fault)) from fault
 
     def _let_go(self, key: TaskKey) -> None:
         """What is held of a task besides its folder is of no use any more."""
