@@ -80,7 +80,7 @@ class Brought:
     latency_us: int = 0
     """How long the way from there takes, where that was weighed."""
     sent_bytes: int = 0
-    """What of its files was sent, again where a call broke off: not what the site had already."""
+    """What of its files was sent, again where a call broke off or a file changed: not what the site had already."""
 
     @property
     def pinned(self) -> str:
@@ -154,6 +154,7 @@ class Data:
         """
         keep_packs()
         changed: Counter[str] = Counter()
+        before_bytes = 0
         for _ in range(CHANGES_MAX):
             left_out = LeftOut()
             but = partial(_left_out, left_out, changed, skip or _nothing)
@@ -163,8 +164,9 @@ class Data:
                 brought = await self._brought(sending, manifest, dataset_id, site, residency, labels, patience_s)
             except FilesChanged as fault:
                 changed.update(fault.paths)
+                before_bytes += sending.sent_bytes
             else:
-                return replace(brought, left_out=left_out)
+                return replace(brought, left_out=left_out, sent_bytes=before_bytes + brought.sent_bytes)
         raise FolderError(f"{shown(next(iter(changed)))}: {Why.CHANGES.value.en}")
 
     async def _brought(
