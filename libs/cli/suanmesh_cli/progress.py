@@ -30,12 +30,14 @@ def following_progress(
     environment: Mapping[str, str],
     stream: TextIO | None = None,
     now: Callable[[], float] = time.monotonic,
+    *,
+    quiet: bool = False,
 ) -> Iterator[Callable[[Progress], None]]:
-    """What is to be told how far it is. On a terminal a line follows that; elsewhere nothing is said, nor on one that
-    cannot write a line over.
+    """What is to be told how far it is. On a terminal a line follows that, unless `quiet`; elsewhere nothing is said,
+    nor on one that cannot write a line over.
     """
     stream = stream or sys.stderr
-    if not stream.isatty() or environment.get("TERM") == "dumb":
+    if quiet or not stream.isatty() or environment.get("TERM") == "dumb":
         yield lambda progress: None
         return
     line = Line(lang, now)

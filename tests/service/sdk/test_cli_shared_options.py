@@ -29,6 +29,7 @@ from suanmesh.scheduler.v1.scheduler_service_pb2 import (
     SubmitJobsRequest,
     SubmitJobsResponse,
 )
+from suanmesh.transport.v1.transport_service_pb2 import OpenUploadResponse
 from suanmesh_cli import watching
 from suanmesh_cli.main import suan
 from suanmesh_kernel.refusals import NotFound, Unavailable
@@ -221,6 +222,16 @@ async def test_whoever_leaves_is_told_what_goes_on(
     _, told = await process.communicate()
     assert said in told.decode()
     assert process.returncode == 130
+
+
+async def test_a_quiet_put_says_which_version_it_made(oracle: Any, run: Run, tmp_path: Path) -> None:
+    """`VERSION=$(suan data put -q FOLDER)` is how a script hands what it brought to the next job."""
+    oracle.answers["OpenUpload"] = OpenUploadResponse(dataset="datasets/d", version=3, site="sites/hefei")
+    (tmp_path / "file").write_text("here already")
+    os.mkfifo(tmp_path / "pipe")
+    done = await run("data", "put", str(tmp_path), "--name", "d", "--quiet")
+    assert (done.exit_code, done.stdout) == (0, "datasets/d@3\n")
+    assert done.stderr.splitlines() == ["left out 'pipe': neither a file, a folder nor a link"]
 
 
 async def test_time_that_runs_out_says_the_same(oracle: Any, run: Run) -> None:

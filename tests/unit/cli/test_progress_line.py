@@ -57,6 +57,14 @@ def test_only_a_terminal_sees_it(stream: io.StringIO, said: bool) -> None:
     assert bool(stream.getvalue()) is said
 
 
+def test_whoever_wants_quiet_sees_none() -> None:
+    """A program that shows a terminal of its own to somebody would have lines written over it."""
+    stream = Terminal()
+    with following_progress("en", {"TERM": "xterm"}, stream, quiet=True) as tell:
+        tell(Progress(10, 10, 1, 1))
+    assert stream.getvalue() == ""
+
+
 def test_a_terminal_that_cannot_write_over_a_line_sees_none() -> None:
     """An editor's shell would show a thousand of them, each with the marks in between."""
     stream = Terminal()

@@ -74,6 +74,12 @@ def test_the_language_is_heeded_where_the_rest_cannot_be_read(capsys: pytest.Cap
     assert "没有选项 --nonsense" in capsys.readouterr().err
 
 
+def test_standard_input_is_no_dataset(capsys: pytest.CaptureFixture[str]) -> None:
+    """`tar c . | suan data put -` is what fingers write; that there is no folder `-` would help nobody."""
+    assert status_of(["data", "put", "-"], {"LANG": "C"}) == 2
+    assert "Write it to one, and put that." in capsys.readouterr().err
+
+
 def test_dev_offers_as_many_sites_as_there_are() -> None:
     """The help would promise sites that the launcher then refuses."""
     assert len(PLACES) == SITES_MAX

@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -40,7 +40,7 @@ from suanmesh_sdk.enums import enum_name
 
 if TYPE_CHECKING:
     from suanmesh_sdk import Mesh
-    from suanmesh_sdk.data import Brought
+    from suanmesh_sdk.data import Brought, Existing
 
 ID_CHARS_MAX = 63
 VERSIONS_SHOWN = 100
@@ -171,12 +171,34 @@ async def label(session: Session, name: str, labels: tuple[tuple[str, str], ...]
     output.show_one(session.view, found, lambda: output.facts(session.view, dataset_facts(found)), DATASET_COLUMNS)
 
 
+class FolderOrFile(click.Path):
+    """One that is there; `-`, which other programs take for standard input, is told what to do in its place."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Its path."""
+        if str(value) != "-":
+            return super().convert(value, param, ctx)
+        raise Misuse(
+            Text(
+                "Standard input cannot be put: a dataset is of files. Write it to one, and put that.",
+                "无法上传标准输入：数据集由文件组成。请先写入文件，再上传该文件。",
+            ),
+            ctx,
+        )
+
+
+quiet_option = click.option(
+    "--quiet", "-q", is_flag=True, help="Say nothing but which version was made, and what was left out."
+)
+
+
 @data.command("put")
-@click.argument("folder", type=click.Path(path_type=Path, exists=True))
+@click.argument("folder", type=FolderOrFile(path_type=Path, exists=True))
 @click.option("--name", default="", help="Name of the dataset; without it that of the folder.")
 @click.option("--site", type=Name("sites"), default="", help="Site that is to take it; without it one is chosen.")
 @click.option("--residency", multiple=True, help="Jurisdiction it must stay within; may be repeated.")
 @label_option("What to sort it by; repeatable.")
+@quiet_option
 @command
 async def put(
     session: Session,
@@ -185,6 +207,7 @@ async def put(
     site: str,
     residency: tuple[str, ...],
     labels: tuple[tuple[str, str], ...],
+    quiet: bool,
 ) -> None:
     """Bring FOLDER, or one file, to a site as a dataset; what broke off goes on where it was.
 
@@ -195,7 +218,8 @@ async def put(
     dataset_id = name.removeprefix("datasets/") or id_of(folder)
     async with session.mesh() as mesh:
         going_on = telling_who_leaves(session, KEPT)
-        with going_on, checked(folder), following_progress(session.lang, session.environment) as progress:
+        following = following_progress(session.lang, session.environment, quiet=quiet)
+        with going_on, checked(folder), following as progress:
             brought = await mesh.data.put(
                 folder,
                 dataset_id,
@@ -206,6 +230,9 @@ async def put(
             )
         for line in brought.left_out.lines(session.lang):
             output.note(Text(f"left out {line}", f"未包含 {line}").of(session.lang))
+        if quiet:
+            click.echo(brought.pinned)
+            return
         output.note(chosen(brought).of(session.lang))
         if brought.sent_bytes < brought.manifest.size_bytes:
             sent, whole = units.size(brought.sent_bytes), units.size(brought.manifest.size_bytes)
@@ -225,13 +252,18 @@ async def put(
 @click.option("--to", type=click.Path(path_type=Path, file_okay=False), help="Folder to write all files into.")
 @click.option("--force", is_flag=True, help="Replace what lies there with other content.")
 @click.option("--skip-existing", is_flag=True, help="Keep what lies there with other content, and fetch the rest.")
+@click.option("--quiet", "-q", is_flag=True, help="Do not say how far it is.")
 @command
-async def get(session: Session, name: str, path: str, to: Path | None, force: bool, skip_existing: bool) -> None:
+async def get(
+    session: Session, name: str, path: str, to: Path | None, force: bool, skip_existing: bool, quiet: bool
+) -> None:
     """Fetch the dataset NAME into a folder, or print its one file PATH.
 
     Where the folder has other content under names of the dataset, it is asked on a terminal whether to replace it, and
     refused elsewhere.
     """
+    from suanmesh_sdk.data import Existing
+
     if force and skip_existing:
         raise Misuse(
             Text("Give --force or --skip-existing, not both.", "--force 与 --skip-existing 只能给出一个。"),
@@ -248,23 +280,23 @@ async def get(session: Session, name: str, path: str, to: Path | None, force: bo
     dataset = full_name("datasets", name)
     async with session.mesh() as mesh:
         if to is not None:
-            await _fetch(session, mesh, dataset, to, force=force, skip_existing=skip_existing)
+            existing = Existing.REPLACE if force else Existing.SKIP if skip_existing else Existing.REFUSE
+            await _fetch(session, mesh, dataset, to, existing, quiet=quiet)
             return
         async for piece in mesh.transport.ReadFile(ReadFileRequest(dataset=dataset, path=os.fsencode(path))):
             sys.stdout.buffer.write(piece.content)
         sys.stdout.buffer.flush()
 
 
-async def _fetch(session: Session, mesh: Mesh, dataset: str, to: Path, *, force: bool, skip_existing: bool) -> None:
+async def _fetch(session: Session, mesh: Mesh, dataset: str, to: Path, existing: Existing, *, quiet: bool) -> None:
     """Into a folder; a person is asked before what lies there is replaced."""
     from suanmesh_client.datasets import colliding, differing
     from suanmesh_sdk.data import Existing, FilesDiffer, NamesCollide
 
-    existing = Existing.REPLACE if force else Existing.SKIP if skip_existing else Existing.REFUSE
     while True:
         try:
             going_on = telling_who_leaves(session, KEPT)
-            with going_on, following_progress(session.lang, session.environment) as progress:
+            with going_on, following_progress(session.lang, session.environment, quiet=quiet) as progress:
                 await mesh.data.get(dataset, to, existing=existing, progress=progress)
             return
         except NamesCollide as fault:
