@@ -48,6 +48,8 @@ async def main() -> int:
         f"{len(books.records)} usage records, {len(books.charges)} charges, {len(books.postings)} postings, "
         f"{len(books.accounts)} accounts: {len(problems)} contradictions"
     )
+    if books.declared_anew:
+        print(f"{len(books.declared_anew)} charges by links that are declared otherwise by now: priced as charged")
     for problem in problems:
         print(problem)
     return 1 if problems else 0
@@ -81,6 +83,8 @@ class Books:
         self.prices: Prices = dict(_prices(books, links))
         moves = await _all(mesh.transport.ListTransfers, transport.ListTransfersRequest(), "transfers")
         self.moves: dict[str, transfer_pb2.Transfer] = {move.name: move for move in moves}
+        self.declared_anew: set[str] = set()
+        """Charges by links, which have no versions, whose price or owner is another by now."""
 
     def problems(self) -> Iterator[str]:
         """Every contradiction, in words."""
@@ -112,12 +116,12 @@ class Books:
         It is rounded once, with what rounding has left over in the line before of the same placement.
         """
         seen: Counter[tuple[str, int, str]] = Counter()
+        held: dict[tuple[str, str], Fraction] = {}
         left: dict[tuple[str, int, str], Fraction] = defaultdict(Fraction)
         for charge in self.charges:
             seen[charge.usage, charge.meter, charge.price_version] += 1
             record = self.records.get(charge.usage)
-            payee, prices = self.prices.get(charge.price_version, ("", {}))
-            price = prices.get(charge.meter)
+            payee, price = self._price_of(charge)
             if record is None or price is None:
                 yield f"{charge.name}: no usage {charge.usage} or no price {charge.price_version}"
                 continue
@@ -132,9 +136,21 @@ class Books:
             found = (charge.placement, charge.quantity, shown, rated, self.accounts[charge.payee].party, carried)
             if wanted != found:
                 yield f"{charge.name}: is {found}, should be {wanted}"
+            if held.setdefault((charge.placement, charge.price_version), price) != price and record.transfer:
+                yield f"{charge.name}: {charge.price_version} had another price for {charge.placement}"
             if min(charge.amount_micros, charge.waived_micros) < 0:
                 yield f"{charge.name}: charges {charge.amount_micros} and waives {charge.waived_micros}"
         yield from (f"{key}: charged {count} times" for key, count in seen.items() if count > 1)
+
+    def _price_of(self, charge: usage_pb2.Charge) -> tuple[str, Fraction | None]:
+        """Who is to earn it, and what a unit costs, as published; None where nobody has."""
+        payee, prices = self.prices.get(charge.price_version, ("", {}))
+        earns = self.accounts[charge.payee].party
+        shown = Fraction(charge.price.amount_micros, charge.price.per_quantity)
+        if charge.price_version.startswith("links/") and (payee, prices.get(charge.meter)) != (earns, shown):
+            self.declared_anew.add(charge.name)
+            return earns, shown
+        return payee, prices.get(charge.meter)
 
     def _of_what_is_uncharged(self) -> Iterator[str]:
         """Of a placement that is charged for, every priced reading is charged."""
@@ -157,11 +173,14 @@ class Books:
         """What was moved pays for one way from its source to its target, each link once."""
         if not all(link.HasField("price") for link in self.links.values()):
             return  # what is free leaves no charge, so the ways cannot be told
-        ways: dict[str, list[link_pb2.Link]] = defaultdict(list)
+        ways: dict[str, list[link_pb2.Link | None]] = defaultdict(list)
         for charge in self.charges:
-            if charge.usage in self.records and charge.price_version in self.links:
-                ways[charge.usage].append(self.links[charge.price_version])
-        for reference, links in ways.items():
+            if charge.usage in self.records and charge.price_version.startswith("links/"):
+                ways[charge.usage].append(self.links.get(charge.price_version))
+        for reference, found in ways.items():
+            links = [link for link in found if link is not None]
+            if len(links) < len(found):
+                continue  # one of them has been removed
             move = self.moves.get(self.records[reference].transfer)
             if move is not None and not _leads(links, move.source, move.target):
                 names = [link.name for link in links]

@@ -145,6 +145,22 @@ async def test_the_script_sees_a_wrong_book(operator: Mesh, damage: Damage) -> N
     assert list(books.problems())
 
 
+async def test_a_link_that_is_declared_anew_changes_no_bill_of_before(operator: Mesh) -> None:
+    """Links have no versions of their prices: an auditor must not be told of contradictions where one was changed."""
+    books = _loaded().Books()
+    await books.read(operator)
+    charged = {charge.price_version for charge in books.charges if charge.price_version in books.links}
+    dearer, removed = sorted(charged)[:2]
+    for meter in books.prices[dearer][1]:
+        books.prices[dearer][1][meter] *= 2
+    del books.prices[removed], books.links[removed]
+    assert not list(books.problems())
+    assert {c.name for c in books.charges if c.price_version in (dearer, removed)} == books.declared_anew
+    of_link = next(charge for charge in books.charges if charge.price_version == dearer)
+    of_link.price.amount_micros += 1
+    assert list(books.problems())
+
+
 async def _publish(node: Node, folder: Path, site: str, dataset: str, size_bytes: int) -> None:
     data = folder / dataset
     data.mkdir()

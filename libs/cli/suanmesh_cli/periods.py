@@ -46,11 +46,11 @@ def moment(text: str, now: datetime, zone: tzinfo | None, *, end: bool = False) 
 
 
 def period(start: str, end: str, now: datetime, zone: tzinfo | None) -> tuple[Timestamp | None, Timestamp | None]:
-    """From when on, and before when. Raises Misuse, also where it ends before it begins."""
+    """From when on, and before when. Raises Misuse, also where there is no time between them."""
     begins, ends = moment(start, now, zone), moment(end, now, zone, end=True)
-    if begins is not None and ends is not None and begins.ToNanoseconds() > ends.ToNanoseconds():
+    if begins is not None and ends is not None and begins.ToNanoseconds() >= ends.ToNanoseconds():
         raise Misuse(
-            Text(f"--from {start[:40]} is later than --to {end[:40]}.", f"--from {start[:40]} 晚于 --to {end[:40]}。")
+            Text(f"--from {start[:40]} is not before --to {end[:40]}.", f"--from {start[:40]} 不早于 --to {end[:40]}。")
         )
     return begins, ends
 

@@ -29,7 +29,7 @@ def table(
     """The lines of a table without frames: easy on the eye, and on `awk`."""
     kept = _kept(view, columns)
     if footer is not None:
-        footer = [footer[columns.index(column)] for column in kept]
+        footer = _foot(footer, columns, kept)
     cells = [[column.value(item) for column in kept] for item in items]
     grid = Grid(
         titles=[view.terminal.shown(titles.title(column.title, view.lang)) for column in kept],
@@ -62,7 +62,7 @@ def exported(
     for item in items:
         yield [values.exported(column.value(item), view.lang) for column in kept]
     if footer is not None:
-        yield [values.exported(footer[columns.index(column)], view.lang) for column in kept]
+        yield [values.exported(cell, view.lang) for cell in _foot(footer, columns, kept)]
 
 
 def flattened(data: Mapping[str, Any], path: str = "") -> dict[str, Cell]:
@@ -97,6 +97,15 @@ def _kept(view: View, columns: Sequence[Column]) -> Sequence[Column]:
     if view.columns:
         return [_named(name, columns) for name in view.columns]
     return [column for column in columns if view.form == "csv" or not column.for_programs]
+
+
+def _foot(footer: Sequence[Cell], columns: Sequence[Column], kept: Sequence[Column]) -> list[Cell]:
+    """The footer under the columns that are kept; its first word, what it is, stands wherever there is room."""
+    cells = [footer[columns.index(column)] for column in kept]
+    word = next((cell for cell in footer if cell != ""), "")
+    if word not in cells and "" in cells:
+        cells[cells.index("")] = word
+    return cells
 
 
 def _named(name: str, columns: Sequence[Column]) -> Column:

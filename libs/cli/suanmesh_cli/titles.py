@@ -110,6 +110,7 @@ CHINESE: Final = {
     "MEMORY USED": "已用内存",
     "METER": "计量项",
     "MODEL": "型号",
+    "MONTH": "月份",
     "MONTH BUDGET": "月预算",
     "MONTH LEFT": "本月剩余",
     "MOVING": "搬运费",

@@ -156,6 +156,59 @@ async def test_days_are_as_long_as_clocks_make_them(oracle: Any, run: Run, monke
     assert (foot["charges"], foot["amount"]) == ("3", "0.000030")
 
 
+@pytest.mark.parametrize(
+    ("zone", "months"),
+    [("UTC", ["2025-12", "2026-02", "2026-03", "2028-02"]),
+     ("Asia/Shanghai", ["2026-01", "2026-03", "2028-03"]),
+     ("America/New_York", ["2025-12", "2026-02", "2028-02"])],
+)  # fmt: skip
+async def test_a_month_is_that_of_the_readers_days(
+    oracle: Any, run: Run, monkeypatch: pytest.MonkeyPatch, zone: str, months: list[str]
+) -> None:
+    """What was used on the last evening of a month or a year belongs to the month that its payer's calendar has."""
+    moments = ("2025-12-31T16:00:00Z", "2026-02-28T17:00:00Z", "2026-03-01T03:59:59Z", "2028-02-29T20:00:00Z")
+
+    async def answer(body: bytes, context: Any) -> bytes:
+        if oracle.asked[-1][0] != "SummarizeCharges":
+            return b""
+        request = SummarizeChargesRequest.FromString(body)
+        made = SummarizeChargesResponse(account="accounts/a", currency="CNY")
+        for at in moments:
+            each = ChargeSum(charges=1, amount_micros=10)
+            for field in (each.first_time, each.last_time):
+                field.FromJsonString(at)
+            since, until = request.start_time.ToNanoseconds(), request.end_time.ToNanoseconds() or 2**63
+            if since <= each.first_time.ToNanoseconds() < until:
+                day = each.first_time.ToDatetime() + timedelta(minutes=request.utc_offset_min)
+                midnight = datetime(day.year, day.month, day.day)
+                each.day.FromDatetime(midnight - timedelta(minutes=request.utc_offset_min))
+                made.sums.append(each)
+        made.charges, made.total_micros = len(made.sums), 10 * len(made.sums)
+        return made.SerializeToString()
+
+    oracle.answer = answer
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        done = await run("bill", "show", "--account", "a", "--by", "month", "-o", "csv")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    *lines, foot = rows_of(done)
+    assert [line["month"] for line in lines] == months
+    assert (foot["month"], foot["amount"]) == ("total", "0.000040")
+    assert sum(Decimal(line["amount"]) for line in lines) == Decimal(foot["amount"])
+
+
+async def test_the_foot_of_a_bill_says_that_it_is_whatever_is_shown(oracle: Any, run: Run) -> None:
+    """A total that looks like a line is added to the lines by whoever sums up the column."""
+    oracle.answers["GetBill"] = Bill(account="accounts/a", currency="CNY", charges=CHARGES, total_micros=TOTAL)
+    *_, foot = rows_of(await run("bill", "show", "--account", "a", "--columns", "amount,job", "-o", "csv"))
+    assert (foot["amount"], foot["job"]) == (str(Decimal(TOTAL).scaleb(-6)), "total")
+    told = await run("bill", "show", "--account", "a", "--columns", "job,amount")
+    assert told.stdout.splitlines()[-1].startswith("total ")
+
+
 async def test_a_period_is_what_people_mean_by_it(oracle: Any, run: Run) -> None:
     """A month whose last day is missing, or begins at another country's midnight, is paid for twice or never."""
     oracle.answers["GetBill"] = Bill(account="accounts/a", currency="CNY")

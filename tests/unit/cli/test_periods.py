@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from suanmesh_cli import periods
+from suanmesh_cli.usage import Misuse
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -48,6 +49,16 @@ def test_a_day_is_as_long_as_its_clocks_make_it() -> None:
     """On the day clocks are put back an hour of charges would be in no day's bill."""
     day = [periods.moment("2026-10-25", NOW, BERLIN, end=end) for end in (False, True)]
     assert [each.ToJsonString() for each in day if each] == ["2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z"]
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [("2026-12", "2026-11"), ("2026-11-30", "2026-11-29"), ("2026-12-01T00:00", "2026-11"), ("1d", "2d"), ("7d", "7d")],
+)
+def test_a_period_without_time_is_refused(start: str, end: str) -> None:
+    """Months in the wrong order would come as a bill of nothing, which looks like a month without costs."""
+    with pytest.raises(Misuse):
+        periods.period(start, end, NOW, UTC)
 
 
 @pytest.mark.parametrize("hours", [0, 1, 7, 13, 23])

@@ -43,6 +43,7 @@ CALLS_AT_A_TIME = 16
 GROUPS = {
     "job": SummarizeChargesRequest.GROUP_BY_JOB,
     "day": SummarizeChargesRequest.GROUP_BY_DAY,
+    "month": SummarizeChargesRequest.GROUP_BY_DAY,
     "site": SummarizeChargesRequest.GROUP_BY_SITE,
     "meter": SummarizeChargesRequest.GROUP_BY_METER,
     "dataset": SummarizeChargesRequest.GROUP_BY_DATASET,
@@ -81,7 +82,7 @@ def bill() -> None:
     "--by",
     default="",
     metavar="WHAT",
-    help="Sum it by job, day, site, meter, dataset, label:KEY of jobs, or dataset-label:KEY.",
+    help="Sum it by job, day, month, site, meter, dataset, label:KEY of jobs, or dataset-label:KEY.",
 )
 @listing
 async def show_bill(session: Session, account_name: str, job_name: str, start: str, end: str, by: str) -> None:
@@ -135,9 +136,11 @@ async def _show_sums(
         account=account, group_by=GROUPS[group], start_time=period[0], end_time=period[1], utc_offset_min=offset_min
     )
     most = session.items_max
-    answer = await _all_sums(session, mesh, request, sys.maxsize if key or by == "day" else most)
-    if by == "day":
-        rows = await _days(session, mesh, request, answer)
+    by_day = by in ("day", "month")
+    answer = await _all_sums(session, mesh, request, sys.maxsize if key or by_day else most)
+    if by_day:
+        days = await _days(session, mesh, request, answer)
+        rows = days if by == "day" else sums.by_month(days)
     else:
         rows = [sums.row(group, each) for each in answer.sums]
     if key:
@@ -226,9 +229,9 @@ def _require_group(by: str, job: str) -> None:
     if by and by not in GROUPS and not (what in LABELS and key):
         raise Misuse(
             Text(
-                f"{by[:40]!r} is nothing to sum by: job, day, site, meter, dataset, label:KEY, such as label:team, or "
-                "dataset-label:KEY.",
-                f"不能按 {by[:40]!r} 汇总：可用 job、day、site、meter、dataset、label:键（例如 label:team）或 "
+                f"{by[:40]!r} is nothing to sum by: job, day, month, site, meter, dataset, label:KEY, such as "
+                "label:team, or dataset-label:KEY.",
+                f"不能按 {by[:40]!r} 汇总：可用 job、day、month、site、meter、dataset、label:键（例如 label:team）或 "
                 "dataset-label:键。",
             ),
             click.get_current_context(),

@@ -66,6 +66,11 @@ def by_label(rows: Sequence[Row], labels: Mapping[str, str], counted: str) -> li
     ]
 
 
+def by_month(days: Sequence[Row]) -> list[Row]:
+    """Sums by day as sums by the month that each day is of."""
+    return merged([each | {"key": each["key"][:7]} for each in days])
+
+
 def merged(rows: Sequence[Row]) -> list[Row]:
     """Those of one key together, in the order in which keys come first."""
     made: dict[str, Row] = {}
