@@ -88,8 +88,8 @@ class AccountingReads:
         return pb.ListUsageResponse(usage=usage, next_page_token=page.next_page_token)
 
     async def ListPostings(self, request: pb.ListPostingsRequest, call: Call) -> pb.ListPostingsResponse:
-        cut = q.cut_of(request.page_size, request.page_token, f"{call.method} {request.account}")
-        page = await self._ledger.page(q.Postings(cut, request.account))
+        cut = q.cut_of(request.page_size, request.page_token, f"{call.method} {call.party} {request.account}")
+        page = await self._ledger.page(q.Postings(cut, request.account, _own_party(call)))
         postings = [wire.posting_to(posted) for posted in page.items]
         return pb.ListPostingsResponse(postings=postings, next_page_token=page.next_page_token)
 

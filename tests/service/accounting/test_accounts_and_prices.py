@@ -13,6 +13,8 @@ from suanmesh.accounting.v1 import accounting_service_pb2 as pb
 from suanmesh.accounting.v1.price_book_pb2 import PriceBook
 from suanmesh.accounting.v1.usage_pb2 import MeterReading
 from suanmesh.type.v1.money_pb2 import METER_CPU_US, METER_MEMORY_MIB_S, METER_TRANSFER_BYTES, Price
+from suanmesh_chassis.identity import user_id
+from suanmesh_chassis.testing import NODE
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_sdk.status import refusal_of
 
@@ -41,9 +43,26 @@ async def test_an_account_is_seen_by_its_party_alone(books: Any) -> None:
         assert not getattr(await getattr(books.stranger.accounting, call)(request), rows)
 
 
-@pytest.mark.parametrize(
-    "call", ["CreateAccount", "CreditAccount", "PublishPriceBook", "ListPostings", "PlaceHolds", "RecordUsage"]
-)
+async def test_who_earns_sees_what_it_has_earned_and_no_more(books: Any) -> None:
+    """A provider that sees its balance alone cannot tell of which usage it is, nor that some of it was never paid."""
+    await books.place("p", 100)
+    await books.use("a", "p", 5)
+    await books.use("a", "p", 7)
+    provider = books.as_(user_id(NODE, "a-power", "eve"))
+    postings = (await provider.accounting.ListPostings(pb.ListPostingsRequest())).postings
+    [account] = (await provider.accounting.ListAccounts(pb.ListAccountsRequest())).accounts
+    assert [(each.account, each.amount_micros) for each in postings] == [(account.name, 5), (account.name, 7)]
+    assert sum(each.amount_micros for each in postings) == account.balance_micros
+    [charge, _] = (await books.bill()).charges
+    assert postings[0].entry == charge.entry
+    theirs = pb.ListPostingsRequest(account="accounts/acme")
+    assert not (await provider.accounting.ListPostings(theirs)).postings
+    assert not (await books.stranger.accounting.ListPostings(pb.ListPostingsRequest())).postings
+    paid = (await books.user.accounting.ListPostings(theirs)).postings
+    assert sum(each.amount_micros for each in paid) == (await books.account()).balance_micros
+
+
+@pytest.mark.parametrize("call", ["CreateAccount", "CreditAccount", "PublishPriceBook", "PlaceHolds", "RecordUsage"])
 async def test_a_user_changes_nothing_in_the_books(books: Any, call: str) -> None:
     """A party that could credit itself would not need to pay."""
     with pytest.raises(Refusal, match="ROLE_DENIED"):

@@ -33,11 +33,14 @@ from suanmesh.accounting.v1.accounting_service_pb2 import (
 )
 from suanmesh.accounting.v1.price_book_pb2 import PriceBook
 from suanmesh.accounting.v1.usage_pb2 import Bill, Charge
+from suanmesh.registry.v1.party_pb2 import Party
+from suanmesh.registry.v1.registry_service_pb2 import ListPartiesResponse
 from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest
 from suanmesh.transport.v1.dataset_pb2 import Dataset
 from suanmesh.transport.v1.transport_service_pb2 import GetDatasetRequest
 from suanmesh.type.v1.money_pb2 import METER_CPU_US, METER_MEMORY_MIB_S, METER_TRANSFER_BYTES, Price
+from suanmesh_kernel.refusals import NotFound
 
 Run = Callable[..., Awaitable[Result]]
 CHARGES = [
@@ -439,9 +442,24 @@ async def test_a_price_is_set_without_losing_the_others(oracle: Any, run: Run) -
     assert ListPriceBooksRequest.FromString(oracle.asked[-1][1]).all_versions
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("account", "create", "a", "--party", "typo", "--currency", "CNY"),
+     ("price", "set", "a", "cpu=1/core-h", "--party", "typo", "--currency", "CNY")],
+)  # fmt: skip
+async def test_nobody_who_is_mistyped_gets_money(oracle: Any, run: Run, words: tuple[str, ...]) -> None:
+    """What is earned by a party that there is not is on an account that nobody can use."""
+    oracle.answers["GetParty"] = NotFound("PARTY_UNKNOWN", "no party parties/typo", name="parties/typo")
+    oracle.answers["ListParties"] = ListPartiesResponse(parties=[Party(name="parties/typos")])
+    done = await run(*words)
+    assert (done.exit_code, "parties/typos" in done.stderr) == (3, True)
+    assert {method for method, _ in oracle.asked} == {"GetParty", "ListParties"}
+
+
 async def test_an_account_is_opened_and_closed(oracle: Any, run: Run) -> None:
     """Opening an account for a customer must not take a script."""
     oracle.answers["CreateAccount"] = oracle.answers["CloseAccount"] = Account(name="accounts/a")
+    oracle.answers["GetParty"] = Party(name="parties/acme")
     assert (await run("account", "create", "a", "--party", "acme", "--currency", "CNY", "-o", "name")).stdout == (
         "accounts/a\n"
     )

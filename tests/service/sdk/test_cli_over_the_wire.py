@@ -16,7 +16,6 @@ from suanmesh.accounting.v1.account_pb2 import Account
 from suanmesh.accounting.v1.accounting_service_pb2 import (
     CreditAccountRequest,
     ListAccountsResponse,
-    ListPostingsResponse,
 )
 from suanmesh.accounting.v1.usage_pb2 import Bill, Charge
 from suanmesh.agent.v1.agent_service_pb2 import FilePart, ReadFilesRequest, ReadFilesResponse
@@ -26,6 +25,7 @@ from suanmesh.registry.v1.registry_service_pb2 import (
     CreateJoinTokenRequest,
     FoundPool,
     JoinToken,
+    ListPartiesResponse,
     ListSitesRequest,
     ListSitesResponse,
     SearchPoolsRequest,
@@ -273,14 +273,14 @@ async def test_a_bill_as_data_says_that_nothing_was_waived(oracle: Any, run: Run
 async def test_the_ledger_fails_when_it_does_not_add_up(oracle: Any, run: Run) -> None:
     """A cron job can watch over the books."""
     accounts = [Account(name="accounts/a", currency="CNY", balance_micros=5)]
-    oracle.answers["ListPostings"] = ListPostingsResponse()
+    oracle.answers["ListParties"] = ListPartiesResponse()
     oracle.answers["ListAccounts"] = ListAccountsResponse(accounts=accounts)
     done = await run("ledger", "show", "-o", "json")
     assert (done.exit_code, json.loads(done.stdout)["balance_micros"]) == (1, {"CNY": "5"})
     accounts.append(Account(name="accounts/b", currency="CNY", balance_micros=-5))
     oracle.answers["ListAccounts"] = ListAccountsResponse(accounts=accounts)
     assert (await run("ledger", "show")).exit_code == 0
-    oracle.answers["ListPostings"] = PermissionDenied("ROLE_DENIED", "for operator")
+    oracle.answers["ListParties"] = PermissionDenied("ROLE_DENIED", "for operator")
     assert (await run("ledger", "show")).exit_code == 4
 
 

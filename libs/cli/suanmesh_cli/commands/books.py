@@ -106,7 +106,7 @@ def posting() -> None:
 @click.option("--account", "account_name", type=Name("accounts"), default="", help="Only those of this account.")
 @listing
 async def list_postings(session: Session, account_name: str) -> None:
-    """List postings in the order they were made (operator)."""
+    """List postings in the order they were made: what your accounts have paid and earned."""
     request = ListPostingsRequest(account=full_name("accounts", account_name) if account_name else "")
     async with session.mesh() as mesh:
         found = await listed(session, mesh.accounting.ListPostings, request, "postings")

@@ -16,11 +16,11 @@ from suanmesh.accounting.v1.accounting_service_pb2 import (
     CreditAccountRequest,
     GetAccountRequest,
     ListAccountsRequest,
-    ListPostingsRequest,
     ListPriceBooksRequest,
     PublishPriceBookRequest,
 )
 from suanmesh.accounting.v1.price_book_pb2 import PriceBook
+from suanmesh.registry.v1.registry_service_pb2 import GetPartyRequest, ListPartiesRequest
 from suanmesh.type.v1.money_pb2 import Price
 from suanmesh_cli import output, units
 from suanmesh_cli.declared import FILE, declared
@@ -106,6 +106,7 @@ async def create_account(session: Session, name: str, party: str, currency: str,
     )
     request = CreateAccountRequest(account_id=units.short(name), account=made, request_id=request_id)
     async with session.mesh() as mesh:
+        await _require_party(session, mesh, made.party)
         print_account(session, await mesh.accounting.CreateAccount(request, timeout=session.timeout_s))
 
 
@@ -202,8 +203,11 @@ async def set_prices(session: Session, file: Path | None, **given: Any) -> int:
 
         async def publish(name: str) -> None:
             each = wanted[name]
+            party = full_name("parties", each["party"]) if each["party"] else ""
+            if party:
+                await _require_party(session, mesh, party)
             book = PriceBook(
-                party=full_name("parties", each["party"]) if each["party"] else "",
+                party=party,
                 currency=each["currency"],
                 prices=changes[name],
             )
@@ -231,8 +235,8 @@ async def show_ledger(session: Session) -> int:
     from suanmesh_cli.render import bill as rendering
 
     async with session.mesh() as mesh:
-        # Only the operator may read postings. Anybody else sees some accounts, and some accounts prove nothing.
-        await mesh.accounting.ListPostings(ListPostingsRequest(page_size=1), timeout=session.timeout_s)
+        # Only the operator may read parties. Anybody else sees some accounts, and some accounts prove nothing.
+        await mesh.registry.ListParties(ListPartiesRequest(page_size=1), timeout=session.timeout_s)
         found = await listed(session, mesh.accounting.ListAccounts, ListAccountsRequest(), "accounts")
     sums = rendering.sums(found)
     if session.view.for_people:
@@ -267,6 +271,11 @@ def unknown(name: str) -> NotFound:
 def print_account(session: Session, shown: Account) -> None:
     """Show one account."""
     output.show_one(session.view, shown, lambda: table(session.view, [shown], ACCOUNT_COLUMNS), ACCOUNT_COLUMNS)
+
+
+async def _require_party(session: Session, mesh: Mesh, party: str) -> None:
+    """Raises NotFound (`PARTY_UNKNOWN`) where nobody has that name: its money would be nobody's."""
+    await mesh.registry.GetParty(GetPartyRequest(name=party), timeout=session.timeout_s)
 
 
 async def _in_force(session: Session, mesh: Mesh, name: str) -> PriceBook | None:

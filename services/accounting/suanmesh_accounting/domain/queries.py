@@ -215,10 +215,11 @@ class SummedCharges(Query[ChargeSums]):
 
 @dataclass(frozen=True, slots=True)
 class Postings(Query[Page[Posted]]):
-    """Postings in the order they were made; an empty account means all."""
+    """Postings in the order they were made; an empty account or party means all."""
 
     cut: Cut
     account: str
+    party: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,8 +111,7 @@ def _usage(c: Connection, query: q.Usage) -> q.Page[q.ProvedUsage]:
         paid = select(t.holds.c.placement)
         paid = paid.where(t.holds.c.job == query.job) if query.job else paid
         if query.party:
-            own = select(t.accounts.c.name).where(t.accounts.c.party == query.party)
-            paid = paid.where(t.holds.c.account.in_(own))
+            paid = paid.where(t.holds.c.account.in_(_names_of(query.party)))
         found = found.where(t.usage.c.ratable.is_(True), t.usage.c.placement.in_(paid))
     page = page_of(c, found, query.cut, place_of_id, lambda row: row)
     return q.Page(tuple(proved_usage(c, page.items)), page.next_page_token)
@@ -121,6 +120,8 @@ def _usage(c: Connection, query: q.Usage) -> q.Page[q.ProvedUsage]:
 def _postings(c: Connection, query: q.Postings) -> q.Page[Any]:
     found = by_id(t.postings, query.cut.after)
     found = found.where(t.postings.c.account == query.account) if query.account else found
+    if query.party:
+        found = found.where(t.postings.c.account.in_(_names_of(query.party)))
     return page_of(c, found, query.cut, place_of_id, posted_of)
 
 
@@ -129,7 +130,7 @@ def _holds(c: Connection, query: q.Holds) -> q.Page[Hold]:
     h, after, size = t.holds.c, query.cut.after, query.cut.size
     chosen = [h.account == query.account] if query.account else []
     if query.party:
-        chosen.append(h.account.in_(select(t.accounts.c.name).where(t.accounts.c.party == query.party)))
+        chosen.append(h.account.in_(_names_of(query.party)))
     found: dict[str, Hold] = {}
     for mark, part in ((STAND, h.state.in_(STANDING)), (GIVEN_BACK, h.state.not_in(STANDING))):
         if after[:1] <= mark and len(found) <= size:
@@ -211,6 +212,11 @@ def answer_to(c: Connection, request: Request) -> bytes | None:
     """The record of the answer once given to a request."""
     record: bytes | None = c.execute(_ANSWER, asdict(request)).scalar_one_or_none()
     return record
+
+
+def _names_of(party: str) -> Select[Any]:
+    """The accounts of a party."""
+    return select(t.accounts.c.name).where(t.accounts.c.party == party)
 
 
 _PLACEMENTS: BindParameter[str] = bindparam("placements", expanding=True)

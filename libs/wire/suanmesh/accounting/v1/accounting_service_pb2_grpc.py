@@ -341,7 +341,8 @@ class AccountingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListPostings(self, request, context):
-        """Lists postings, oldest first.
+        """Lists postings, oldest first: those on accounts of the caller's party, such as what a provider has earned; the operator
+        sees all.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

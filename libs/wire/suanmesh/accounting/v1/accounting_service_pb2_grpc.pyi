@@ -149,7 +149,9 @@ class AccountingServiceStub:
     ListUsage: aio.UnaryUnaryMultiCallable[accounting_service_pb2.ListUsageRequest, accounting_service_pb2.ListUsageResponse]
     """Lists stored usage records with what proves them, oldest first, for whoever wants to recompute a bill."""
     ListPostings: aio.UnaryUnaryMultiCallable[accounting_service_pb2.ListPostingsRequest, accounting_service_pb2.ListPostingsResponse]
-    """Lists postings, oldest first."""
+    """Lists postings, oldest first: those on accounts of the caller's party, such as what a provider has earned; the operator
+    sees all.
+    """
     ListHolds: aio.UnaryUnaryMultiCallable[accounting_service_pb2.ListHoldsRequest, accounting_service_pb2.ListHoldsResponse]
     """Lists holds, those that stand first."""
 
@@ -393,7 +395,9 @@ class AccountingServiceServicer(metaclass=abc_1.ABCMeta):
         request: accounting_service_pb2.ListPostingsRequest,
         context: aio.ServicerContext[accounting_service_pb2.ListPostingsRequest, abc.Awaitable[accounting_service_pb2.ListPostingsResponse]],
     ) -> abc.Awaitable[accounting_service_pb2.ListPostingsResponse]:
-        """Lists postings, oldest first."""
+        """Lists postings, oldest first: those on accounts of the caller's party, such as what a provider has earned; the operator
+        sees all.
+        """
 
     @abc_1.abstractmethod
     def ListHolds(
