@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from deploy.prometheus.alert import Alert
+from deploy.prometheus.relied_on import RELIED_ON
 from suanmesh_kernel.texts import Text
 from suanmesh_telemetry import names
 
@@ -17,22 +18,6 @@ _SECONDS = {"1h": 3600, "6h": 6 * 3600, "1d": 86_400, "3d": 3 * 86_400}
 FAILURES = "UNKNOWN|DEADLINE_EXCEEDED|INTERNAL|UNAVAILABLE|DATA_LOSS"
 """Codes that are a server's fault; UNIMPLEMENTED is what callers of another version get."""
 _CALLS = f"{names.SERVER_DURATION}_count"
-
-
-@dataclass(frozen=True)
-class Alert:
-    """One condition with its page. `page` wakes somebody, `ticket` waits for the morning."""
-
-    name: str
-    expr: str
-    severity: str
-    summary: Text
-    means: Text
-    do: Text
-    lasts: str = "0m"
-    """How long it has to hold."""
-    burn: str = ""
-    """How many times too fast the error budget is used up, where it is about that."""
 
 
 def recordings() -> Iterator[tuple[str, str]]:
@@ -70,6 +55,7 @@ def all_alerts() -> list[Alert]:
             for name, factor, long, short, severity in burns()
         ),
         *ALERTS,
+        *RELIED_ON,
     ]
 
 
@@ -172,21 +158,6 @@ ALERTS = (
         "1m",
     ),
     Alert(
-        "ComponentFault",
-        f"{names.COMPONENT_SERVING} == 0",
-        "page",
-        Text("{{ $labels.component }} has a fault", "{{ $labels.component }} 有故障"),
-        Text(
-            "Something a service relies on does not do its part, such as a ledger on a full disk.",
-            "服务所依赖之物未尽其责，例如账本所在磁盘已满。",
-        ),
-        Text(
-            "The log line `component has a fault` has the reason; `suan explain REASON` says what to do.",
-            "日志行 `component has a fault` 载有原因；`suan explain 原因` 说明如何处理。",
-        ),
-        "2m",
-    ),
-    Alert(
         "CertificateExpires",
         f"{names.CERTIFICATE_EXPIRY} / {names.CERTIFICATE_LIFETIME} < 0.2",
         "ticket",
@@ -269,11 +240,11 @@ ALERTS = (
             "他处的写入数秒后才为该进程所见：其决定针对的是过去的状态。",
         ),
         Text(
-            "Slow disks of etcd (`etcd_disk_wal_fsync_duration_seconds`), an event loop that is late "
-            "(EventLoopLate), or a "
-            "network between them.",
-            "etcd 的磁盘慢（`etcd_disk_wal_fsync_duration_seconds`）、事件循环迟到（EventLoopLate），或两者之间的"
-            "网络。",
+            "No majority of etcd's members (EtcdWithoutLeader), slow disks of etcd (its log `etcd/*/etcd.log` in the "
+            "node's folder says `took too long`), an event loop that is late (EventLoopLate), or a network between "
+            "them. `suan node check NODE` asks each member.",
+            "etcd 成员不足多数（EtcdWithoutLeader）、etcd 的磁盘慢（节点文件夹中其日志 `etcd/*/etcd.log` 有 `took too "
+            "long`）、事件循环迟到（EventLoopLate），或两者之间的网络。`suan node check NODE` 逐个询问成员。",
         ),
         "2m",
     ),
@@ -338,21 +309,6 @@ ALERTS = (
         Text("Look at that receiver; calls are not held up by it.", "查看该后端；调用不受其影响。"),
     ),
     Alert(
-        "DiskNearlyFull",
-        f"{names.DISK_FREE} < 2e+09",
-        "ticket",
-        Text("The disk of {{ $labels.process }} is nearly full", "{{ $labels.process }} 的磁盘将满"),
-        Text(
-            "Less than 2 GB are left where the agent keeps data and tasks work; below 64 MiB nothing is placed there.",
-            "代理存放数据、任务工作的磁盘所剩不足 2 GB；低于 64 MiB 时不再安排作业。",
-        ),
-        Text(
-            "Remove datasets that nobody needs (`suan data rm`), or give the site more room.",
-            "删除无人需要的数据集（`suan data rm`），或为站点增加空间。",
-        ),
-        "10m",
-    ),
-    Alert(
         "LinkFull",
         f"{names.LINK_RESERVED} / {names.LINK_CAPACITY} > 0.95",
         "ticket",
@@ -363,21 +319,6 @@ ALERTS = (
             "`suan reservation list` 说明被谁占用；如有更多容量则声明之。",
         ),
         "30m",
-    ),
-    Alert(
-        "ClockWrong",
-        f"abs({names.CLOCK_SKEW}) > 0",
-        "page",
-        Text(
-            "The clock of {{ $labels.process }} is {{ $value }} s off",
-            "{{ $labels.process }} 的时钟偏差 {{ $value }} 秒",
-        ),
-        Text("Assertions of the gateway are refused by it: its calls fail.", "它会拒绝网关的断言：其调用失败。"),
-        Text(
-            "Let the machine take its time from a time server (`timedatectl`).",
-            "让机器与时间服务器同步（`timedatectl`）。",
-        ),
-        "2m",
     ),
     Alert(
         "UsageUnpaid",

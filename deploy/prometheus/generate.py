@@ -9,12 +9,13 @@ from typing import Any
 
 import yaml
 
-from deploy.prometheus.alerts import Alert, all_alerts, recordings
+from deploy.prometheus.alert import Alert
+from deploy.prometheus.alerts import all_alerts, recordings
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = "deploy/prometheus/rules"
 PAGES = "docs/reference/alerts"
-MADE = "made by deploy/prometheus/generate.py; edit alerts.py, then run `make gen`"
+MADE = "made by deploy/prometheus/generate.py; edit alerts.py or relied_on.py, then run `make gen`"
 _ENDING = {"en": ".md", "zh": ".zh-CN.md"}
 _INTRO = {
     "en": "What Prometheus tells whoever is on call; the rules are in `deploy/prometheus/rules`. `page` wakes "

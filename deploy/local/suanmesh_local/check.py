@@ -23,6 +23,7 @@ from suanmesh_local.format import OtherFormat, claim_format
 from suanmesh_local.identities import ETCD_ROOT_DIR, Identities
 from suanmesh_local.machine_list import listed_here
 from suanmesh_local.machine_rules import NodeMachine, machines_of
+from suanmesh_local.relied_on import relied_on
 from suanmesh_local.sealed_backups import opened
 from suanmesh_sdk.renewal import Life, life_of
 from suanmesh_store.soundness import damage_of
@@ -60,6 +61,8 @@ def findings_in(folder: Path) -> Iterator[Finding]:
     if (folder / FACTS).exists():
         yield from reached(folder)
         yield from _followed(folder)
+        with suppress(ValueError, OSError):  # said above
+            yield from relied_on(folder, read_facts(folder))
     remedy = ANEW if (folder / "tls" / "ca").is_dir() or not (folder / FACTS).exists() else ADDED_AGAIN
     for certificate in sorted(folder.glob("**/cert.pem")):
         if certificate.parent.name == ETCD_ROOT_DIR:  # issued whenever it is needed
@@ -143,8 +146,15 @@ def certificate_finding(life: Life, now: datetime, shown: str, remedy: str = ANE
     """How long a certificate is good still, and whether it ought to have been renewed."""
     days = (life.end - now) / timedelta(days=1)
     until = f"{shown}: {days:.1f} days left, until {life.end:%Y-%m-%d %H:%M} UTC"
+    if now < life.begin:
+        ahead = f"{(life.begin - now).total_seconds():.0f} s"
+        return Finding(
+            "certificate", "damaged", f"{shown}: not good for another {ahead}: this machine's clock is behind"
+        )
     if days <= 0:
-        return Finding("certificate", "damaged", f"{shown}: lapsed {abs(days):.1f} days ago; {remedy}")
+        return Finding(
+            "certificate", "damaged", f"{shown}: lapsed {abs(days):.1f} days ago by this machine's clock; {remedy}"
+        )
     if now >= life.due + (life.end - life.due) * LATE_PART:
         return Finding("certificate", "warning", f"{until}: it ought to have been renewed by itself; see the log")
     return Finding("certificate", "ok", until)

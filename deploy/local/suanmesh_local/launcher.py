@@ -156,7 +156,9 @@ async def _watched(node: ControlPlane) -> int:
             return 0
         for process in ended:
             with suppress(OSError):
-                print(f"{process.name} ended with {process.status}; see {process.log}", file=sys.stderr, flush=True)
+                print(
+                    f"{process.name} ended with {process.status}: {process.last_words()}", file=sys.stderr, flush=True
+                )
             return 1
         if (progress := taken_request(node.folder)) is not None:
             await roll(node, progress)

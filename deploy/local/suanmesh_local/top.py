@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from suanmesh_local.scrapes import Scrape
+from suanmesh_local.troubles import Trouble, troubles
 from suanmesh_telemetry import names
 
 FAILURES = frozenset(("UNKNOWN", "DEADLINE_EXCEEDED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"))
@@ -61,6 +62,8 @@ class Top:
     """Areas of which every process says that it does not lead."""
     unbalanced: Sequence[str]
     """Currencies in which the ledger does not sum up to nothing."""
+    troubles: Sequence[Trouble] = ()
+    """What else the processes say is wrong."""
     elsewhere: Sequence[str] = ()
     """Other machines that run services of the node, which were not asked."""
 
@@ -68,11 +71,13 @@ class Top:
     def is_well(self) -> bool:
         """Whether nothing of it is a reason to look closer."""
         serving = all(row.state in ("ready", "refused") for row in self.processes)
-        return serving and all(site.heard for site in self.sites) and not (self.without_leader or self.unbalanced)
+        wrong = self.without_leader or self.unbalanced or self.troubles
+        return serving and all(site.heard for site in self.sites) and not wrong
 
     def data(self) -> dict[str, Any]:
         """The same as JSON has it."""
         told = asdict(self)
+        told["troubles"] = [{"where": each.where, "what": each.what.en} for each in self.troubles]
         told["queue"] = [{"reason": reason, "jobs": jobs} for reason, jobs in self.queue]
         told["jobs"] = [{"state": state, "jobs": jobs} for state, jobs in self.jobs]
         return told
@@ -96,6 +101,7 @@ def seen(before: Sequence[Scrape], now: Sequence[Scrape], elapsed_s: float, else
         transferred_bytes_per_s=_rate(sum(_grown(earlier, each, names.TRANSFERRED) for each in now), elapsed_s),
         without_leader=[] if elsewhere else _without_leader(now),
         unbalanced=sorted({labels["currency"] for labels, value in _all(now, names.IMBALANCE) if value}),
+        troubles=troubles(now),
         elsewhere=elsewhere,
     )
 

@@ -13,6 +13,7 @@ Description={description}
 PartOf={target}
 After=network-online.target{after}
 Wants=network-online.target
+StartLimitIntervalSec=0
 
 [Service]
 Type=exec
@@ -69,7 +70,7 @@ def unit_name(node: str, process: str) -> str:
 def units(node: str, user: str, folder: Path, processes: Sequence[Started]) -> Mapping[str, str]:
     """The units of a node's processes, run as `user`, by file name; all may write in the node's `folder` alone.
 
-    Services come after etcd. Each tries again by itself while what it needs is not there.
+    Services come after etcd. Each tries again by itself while what it needs is not there, however long that takes.
     """
     target = f"suanmesh-{node}.target"
     names = {each.name: unit_name(node, each.name) for each in processes}

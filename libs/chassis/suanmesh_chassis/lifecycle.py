@@ -13,6 +13,7 @@ import structlog
 from suanmesh_chassis.ca import server_name
 from suanmesh_chassis.components import Components
 from suanmesh_chassis.discovery import Directory, Record, Registration
+from suanmesh_chassis.etcd_members import EtcdMembers
 from suanmesh_chassis.hello import own_hello
 from suanmesh_chassis.kept_certificates import KeptCertificates
 from suanmesh_chassis.keyring import KeyRing, PublishedKey
@@ -48,7 +49,17 @@ BUILD_PAUSE_S = 1.0
 class Lifecycle(Generic[S]):
     """One process from its first listener to its last call."""
 
-    def __init__(self, process: Process, keys: Keyspace, settings: S, rng: Rng, *, edge: bool = False) -> None:
+    def __init__(
+        self,
+        process: Process,
+        keys: Keyspace,
+        settings: S,
+        rng: Rng,
+        *,
+        edge: bool = False,
+        members: EtcdMembers | None = None,
+    ) -> None:
+        """`members` are those that hold `keys`, where these are etcd's."""
         self._process = process
         self._keys = keys
         self._settings = settings
@@ -64,6 +75,7 @@ class Lifecycle(Generic[S]):
         self._revocations.changed = self._server.end_revoked
         self._monitoring = Monitoring(process, self._server.health, self._revocations)
         self._watch_lag = WatchLag(process.clock, self._directory)
+        self._members = members
         self._leads = False
         self._obstacle: Refusal | None = None
         """What kept this instance from serving when it was last to begin."""
@@ -84,6 +96,9 @@ class Lifecycle(Generic[S]):
             followed += [self._certificates.run, self._revocations.run]
             if self._process.common.metrics_listen:
                 followed += [self._monitoring.run, partial(self._watch_lag.run, registration)]
+                if self._members is not None:
+                    followed += [self._members.run]
+                    self._monitoring.show(self._members.readings)
             kept = [tasks.create_task(each()) for each in followed]
             try:
                 await self._known(stop)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 
 import structlog
@@ -57,6 +58,10 @@ class Monitoring:
             if tls is not None:
                 tasks.create_task(tls.run())
 
+    def show(self, read: Readings) -> None:
+        """Show these with the others for good."""
+        self._read.append(read)
+
     @contextmanager
     def showing(self, readings: Sequence[Readings]) -> Iterator[None]:
         """Show these with the others."""
@@ -78,6 +83,11 @@ class Monitoring:
 
     def _own(self) -> Iterator[Reading]:
         yield Reading(names.BUILD, 1, (metadata.version("suanmesh"),))
+        yield Reading(names.READY, self._health()[0])
+        folder = self._process.common.data_dir
+        with suppress(OSError):
+            there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+            yield Reading(names.DISK_FREE, shutil.disk_usage(there).free)
 
     def answer(self, request: HttpRequest) -> Answer:
         """What is answered to a request."""

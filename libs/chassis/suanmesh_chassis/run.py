@@ -16,6 +16,7 @@ from typing import TypeVar
 import structlog
 
 from suanmesh_chassis.ca import server_name
+from suanmesh_chassis.etcd_members import EtcdMembers
 from suanmesh_chassis.event_loop import run_on_loop
 from suanmesh_chassis.identity import service_id
 from suanmesh_chassis.lifecycle import Lifecycle
@@ -119,7 +120,8 @@ async def _serve(
                 connect_etcd(common.etcd_endpoints, tls=_etcd_tls(common, clock), clock=clock, follows=True)
             )
             client.history.tell = _tell_replaced_history
-            lifecycle = Lifecycle(process, EtcdKeyspace(client), settings, rng, edge=edge)
+            members = EtcdMembers(lambda: [each.address for each in client.endpoints.all], client.status)
+            lifecycle = Lifecycle(process, EtcdKeyspace(client), settings, rng, edge=edge, members=members)
             await lifecycle.live(build, stop)
     except Exception as failure:
         if damage := damage_among(failure):

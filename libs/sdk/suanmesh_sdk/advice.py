@@ -117,6 +117,10 @@ STATE_REASONS: Final[dict[str, Text]] = {
         "{party} may hold {share_milli}/1000 of the site at a time.",
         "{party} 至多同时占用该站点的 {share_milli}/1000。",
     ),
+    "SITE_CLOCK_WRONG": Text(
+        "The site's clock is about {clock_s} s ahead of the registry's; below zero it is behind.",
+        "站点时钟约比 registry 快 {clock_s} 秒；负值为慢。",
+    ),
     "SITE_CORDONED": Text("The site is cordoned.", "站点已封锁。"),
     "SITE_DRAINING": Text("The site is being drained.", "站点正在排空。"),
     "SITE_REMOVED": Text("The site has left for good.", "站点已永久退出。"),

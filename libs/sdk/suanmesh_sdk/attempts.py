@@ -117,7 +117,7 @@ class Course:
     async def _last(self, refusal: Refusal) -> Refusal | None:
         """What the caller is to see; None, after a pause, where the call is to be tried again."""
         refusal = self._judged(refusal)
-        if isinstance(refusal, DeadlineExceeded) or refusal.reason == "NOT_READY":
+        if isinstance(refusal, DeadlineExceeded) or refusal.reason in ("NOT_READY", "STORE_AWAY"):
             self._route.unanswered(self._address)
         if isinstance(refusal, DeadlineExceeded):
             return self._away or refusal

@@ -50,7 +50,7 @@ _SQLSTATES: Final[tuple[tuple[str, str], ...]] = (
 def refusal_of(fault: Exception, what: str) -> Refusal | None:
     """What a caller is told about an error of the database `what`; None where it is a defect of ours."""
     kind = _kind(fault)
-    said = str(getattr(fault, "orig", None) or fault).replace("\n", " ")[:300]
+    said = str(getattr(fault, "orig", None) or fault).partition("\n")[0][:300]  # the statement comes below
     match kind:
         case "full":
             return Unavailable("DISK_FULL", f"{what} cannot write, its disk is full: {said}", domain=DOMAIN)
@@ -61,7 +61,7 @@ def refusal_of(fault: Exception, what: str) -> Refusal | None:
         case "large":
             return InvalidArgument("DOCUMENT_TOO_LARGE", f"too much for {what}: {said}", domain=DOMAIN)
         case "away":
-            return Unavailable("NOT_READY", f"{what} cannot be used now: {said}", domain=DOMAIN)
+            return Unavailable("STORE_AWAY", f"{what} cannot be used now: {said}", domain=DOMAIN)
     return None
 
 

@@ -13,7 +13,7 @@ def refusal_of(error: KeyspaceError) -> Unavailable | FailedPrecondition | Inval
     domain: dict[str, Any] = {"domain": "mesh.suanmesh"}
     match error.kind:
         case KeyspaceErrorKind.UNREACHABLE:
-            return Unavailable("NOT_READY", f"etcd cannot be reached: {error}", **domain)
+            return Unavailable("STORE_AWAY", f"etcd cannot be reached: {error}", **domain)
         case KeyspaceErrorKind.UNKNOWN:
             return outcome_unknown()
         case KeyspaceErrorKind.LEASE_GONE:
@@ -21,7 +21,7 @@ def refusal_of(error: KeyspaceError) -> Unavailable | FailedPrecondition | Inval
         case KeyspaceErrorKind.FULL:
             return Unavailable("DISK_FULL", f"etcd is out of space: {error}", **domain)
         case KeyspaceErrorKind.REFUSED:
-            return Unavailable("NOT_READY", f"etcd refuses it: {error}", **domain)
+            return Unavailable("STORE_AWAY", f"etcd refuses it: {error}", **domain)
         case KeyspaceErrorKind.TOO_LARGE:
             return InvalidArgument("DOCUMENT_TOO_LARGE", f"too much for one transaction: {error}", **domain)
 

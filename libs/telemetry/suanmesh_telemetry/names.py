@@ -165,9 +165,14 @@ LOOP_LAG: Final = "suan_event_loop_lag_seconds"
 WATCH_LAG: Final = "suan_watch_lag_seconds"
 CERTIFICATE_EXPIRY: Final = "suan_certificate_expiry_seconds"
 CERTIFICATE_LIFETIME: Final = "suan_certificate_lifetime_seconds"
+ETCD_MEMBER_UP: Final = "suan_etcd_member_up"
+ETCD_LED: Final = "suan_etcd_led"
+ETCD_BYTES: Final = "suan_etcd_size_bytes"
+READY: Final = "suan_ready"
 LEADING: Final = "suan_leading"
 SITES: Final = "suan_sites"
 SITE_UP: Final = "suan_site_up"
+SITE_CLOCK_AHEAD: Final = "suan_site_clock_ahead_seconds"
 SITE_CPU: Final = "suan_site_cpu_cores"
 SITE_CPU_FREE: Final = "suan_site_cpu_free_cores"
 SITE_MEMORY: Final = "suan_site_memory_bytes"
@@ -187,7 +192,7 @@ BALANCE: Final = "suan_balance_money"
 IMBALANCE: Final = "suan_ledger_imbalance_money"
 BOOKS_CHECKED: Final = "suan_ledger_check_age_seconds"
 PLACEMENTS: Final = "suan_site_placements"
-DISK_FREE: Final = "suan_site_disk_free_bytes"
+DISK_FREE: Final = "suan_disk_free_bytes"
 RELAYED_BYTES: Final = "suan_relayed_bytes_total"
 PASSED_BYTES: Final = "suan_passed_through_bytes_total"
 
@@ -202,9 +207,18 @@ METRICS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         ("kind",),
     ),
     CERTIFICATE_LIFETIME: ("How long a certificate is good for altogether; process, ca, etcd", ("kind",)),
+    ETCD_MEMBER_UP: ("Whether a member of etcd answers this process", ("member",)),
+    ETCD_LED: ("Whether any member of etcd that answers knows of a leader; without one nothing is written", ()),
+    ETCD_BYTES: ("How much a member of etcd keeps", ("member",)),
+    READY: ("Whether calls may come to this process, as `/readyz` says", ()),
     LEADING: ("Whether this process leads its area; nothing where nobody leads", ()),
     SITES: ("Sites that have not left, by whether their agents are heard", ("liveness",)),
     SITE_UP: ("Whether the agent of a site is heard", ("site",)),
+    SITE_CLOCK_AHEAD: (
+        "How far the clock of a site is ahead of the registry's by its last report, once that is more than can be "
+        "borne; else 0",
+        ("site",),
+    ),
     SITE_CPU: ("Processor time that a site offers", ("site",)),
     SITE_CPU_FREE: ("Processor time that nothing holds, as the agent said last", ("site",)),
     SITE_MEMORY: ("Memory that a site offers", ("site",)),
@@ -224,7 +238,7 @@ METRICS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     IMBALANCE: ("What the ledger's postings, or its balances, sum up to; anything but 0 is wrong", ("currency", "of")),
     BOOKS_CHECKED: ("How long ago the ledger was summed up", ()),
     PLACEMENTS: ("Placements that a site's agent carries, by how far they are", ("stage",)),
-    DISK_FREE: ("Room on the disk of a site's agent", ()),
+    DISK_FREE: ("Room on the disk where the process keeps what it has", ()),
     SPANS_DROPPED: ("Spans that did not fit an export queue, or that their backend did not take", ("backend",)),
     LOG_LINES_DROPPED: ("Log lines that did not fit their queue, or that could not be written", ()),
     COMPONENT_SERVING: (

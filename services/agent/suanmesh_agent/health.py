@@ -45,21 +45,33 @@ class Health:
 
     def really_free(self, free: Capacity) -> Capacity:
         """What is free, scratch no more than the disk has, and no card that has a fault."""
-        disk_bytes = shutil.disk_usage(self._folder).free
+        disk_bytes = self._free_bytes()
         faulty = Capacity(devices=counted(look.card for look in self.cards if look.fault))
         scratch_bytes = min(free.scratch_bytes, disk_bytes)
         return replace(free, scratch_bytes=scratch_bytes, devices=free.minus(faulty).devices)
 
     def reason(self) -> StateReason:
         """What is wrong; nothing when nothing is known to be."""
-        found = self._disk() or self._journal_writable() or self._starts() or self._card_faults()
+        found = self._gone() or self._disk() or self._journal_writable() or self._starts() or self._card_faults()
         if found.code != self._told:
             self._told = found.code
             log.warning("site is in trouble", reason=str(found)) if found else log.info("site is well again")
         return found
 
+    def _gone(self) -> StateReason:
+        """A file that was removed still takes what is written; nobody ever reads it."""
+        if self._journal.path.exists():
+            return NO_REASON
+        return StateReason("JOURNAL_FAULT", {DETAIL: f"{self._journal.path} is gone, with what else was in its folder"})
+
+    def _free_bytes(self) -> int:
+        try:
+            return shutil.disk_usage(self._folder).free
+        except OSError:
+            return 0
+
     def _disk(self) -> StateReason:
-        free_bytes = shutil.disk_usage(self._folder).free
+        free_bytes = self._free_bytes()
         full = free_bytes < DISK_FREE_BYTES_MIN
         return StateReason("DISK_FULL", {"free_bytes": str(free_bytes)}) if full else NO_REASON
 

@@ -91,6 +91,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         """Open or create the file. Raises StoreCorrupt where it is damaged or of a newer version."""
+        self.path = path
         self._writer, self._reader = open_hard(path, "the agent's journal", connections=2)
         (version,) = self._reader.execute("PRAGMA user_version").fetchone()
         if version > VERSION:

@@ -249,7 +249,7 @@ async def serve(
                 if settings.no_inbound:
                     relayed = RelayedDataPlane(site, process, known, server)
                     kept.append(tasks.create_task(relayed.run()))
-                with monitoring.showing([partial(site_readings, journal, settings.data_dir)]):
+                with monitoring.showing([partial(site_readings, journal)]):
                     await stop.wait()
                 for task in kept:
                     task.cancel()

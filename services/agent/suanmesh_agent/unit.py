@@ -10,6 +10,7 @@ HEAD = """[Unit]
 Description=Suanmesh site {site}
 After=network-online.target
 Wants=network-online.target
+StartLimitIntervalSec=0
 
 [Service]
 Type=exec

@@ -20,7 +20,7 @@ async def build(context: ServiceContext[RegistrySettings]) -> Parts:
     async def term(led: ServiceContext[RegistrySettings]) -> Parts:
         registry = lead(replica, led.node, led.store, led.clock, led.rng, authorities, led.settings)
         led.closing.push_async_callback(registry.presence.close)
-        shown = [SiteReadings(registry.mirrors, registry.catalogue)]
+        shown = [SiteReadings(registry.mirrors, registry.catalogue, registry.presence.ahead_s)]
         return Parts([Served(SERVICE, registry.service)], [registry.liveness.run], led.store, readings=shown)
 
     return Parts([Served(SERVICE, replica.reads)], [replica.mirrors.run], term=term)

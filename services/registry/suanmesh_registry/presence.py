@@ -7,12 +7,15 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC
 from itertools import takewhile
 
 from suanmesh.registry.v1 import pool_pb2
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_registry.catalogue import Catalogue
+from suanmesh_registry.domain import clocks
+from suanmesh_sdk.state_reasons import reason_to
 from suanmesh_store import RoundLease, Store, WorkQueue
 from suanmesh_store.layout import alive_key
 
@@ -28,6 +31,8 @@ class _Ear:
 
     lease: RoundLease | None = None
     heard_at: float = 0.0
+    ahead_s: float = 0.0
+    """Of its clock."""
     endpoint: str = ""
     pools: frozenset[str] = frozenset()
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -52,11 +57,19 @@ class Presence:
     async def hear(self, site: str, endpoint: str, states: Sequence[pool_pb2.PoolState]) -> None:
         """Take in a report, and open the site's lease where none stands.
 
-        Raises Unavailable where the store cannot be reached.
+        States in which nothing else is wrong say where the site's clock is. Raises Unavailable where the store cannot
+        be reached.
         """
         ear = self._ears.setdefault(site, _Ear())
         ear.heard_at = self._clock.monotonic()
         self._ears.move_to_end(site)
+        ear.ahead_s = clocks.ahead_s(
+            (state.observe_time.ToDatetime(UTC) for state in states if state.HasField("observe_time")),
+            self._clock.now(),
+        )
+        for state in states:
+            if ear.ahead_s and not state.reason.code:
+                state.reason.CopyFrom(reason_to(clocks.reason_of(ear.ahead_s)))
         said, before = (endpoint, frozenset(state.name for state in states)), (ear.endpoint, ear.pools)
         if self._catalogue.observe(states) or said != before:
             self.news.add((site,))
@@ -72,6 +85,11 @@ class Presence:
         """Where the site's data plane listens by its last report; None while its agent is not heard."""
         ear = self._ears.get(site)
         return ear.endpoint if ear else None
+
+    def ahead_s(self, site: str) -> float:
+        """How far the site's clock is ahead by its last report; 0 where that can be borne, or the site is not heard."""
+        ear = self._ears.get(site)
+        return ear.ahead_s if ear else 0.0
 
     def stands(self, site: str) -> bool:
         """Whether the site's lease surely stands now, and this process leads and does not count it out."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from suanmesh.registry.v1 import pool_pb2, site_pb2
 from suanmesh.type.v1 import capacity_pb2
@@ -24,7 +24,9 @@ _MILLI = 1000
 class SiteReadings:
     """Of all sites that have not left; what agents report only the leader knows."""
 
-    def __init__(self, mirrors: Mirrors, catalogue: Catalogue) -> None:
+    def __init__(self, mirrors: Mirrors, catalogue: Catalogue, ahead_s: Callable[[str], float]) -> None:
+        """`ahead_s` tells of a site how far its clock is ahead."""
+        self._ahead_s = ahead_s
         self._mirrors = mirrors
         self._catalogue = catalogue
 
@@ -39,6 +41,7 @@ class SiteReadings:
             heard[_LIVENESS.get(held.message.liveness, "")] += 1
             alive = held.message.liveness == site_pb2.Site.LIVENESS_ALIVE
             yield Reading(names.SITE_UP, alive, (last(held.name),))
+            yield Reading(names.SITE_CLOCK_AHEAD, self._ahead_s(held.name), (last(held.name),))
         for liveness in _LIVENESS.values():
             yield Reading(names.SITES, heard[liveness], (liveness,))
         yield from self._capacities(there)

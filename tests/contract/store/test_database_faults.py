@@ -27,7 +27,7 @@ from suanmesh_store.transactions import Worker
 
 JOBS = RecordKind("jobs", Job)
 
-REASONS = {"DISK_FULL", "NOT_READY", "STORE_CORRUPT", "CONFLICT", "DOCUMENT_TOO_LARGE"}
+REASONS = {"DISK_FULL", "NOT_READY", "STORE_AWAY", "STORE_CORRUPT", "CONFLICT", "DOCUMENT_TOO_LARGE"}
 
 
 NO_ERRORS = {"OK", "ROW", "DONE", "NOTICE", "WARNING", "DENY", "IGNORE"}
@@ -73,10 +73,10 @@ def test_the_errors_that_are_told_apart() -> None:
         "IOERR_SHMSIZE": "UNAVAILABLE DISK_FULL",
         "CORRUPT": "DATA_LOSS STORE_CORRUPT",
         "NOTADB": "DATA_LOSS STORE_CORRUPT",
-        "BUSY": "UNAVAILABLE NOT_READY",
-        "READONLY_DBMOVED": "UNAVAILABLE NOT_READY",
-        "CANTOPEN": "UNAVAILABLE NOT_READY",
-        "IOERR_WRITE": "UNAVAILABLE NOT_READY",
+        "BUSY": "UNAVAILABLE STORE_AWAY",
+        "READONLY_DBMOVED": "UNAVAILABLE STORE_AWAY",
+        "CANTOPEN": "UNAVAILABLE STORE_AWAY",
+        "IOERR_WRITE": "UNAVAILABLE STORE_AWAY",
     }
 
 
@@ -92,13 +92,13 @@ class PostgresError(Exception):
     ("sqlstate", "reason"),
     [
         ("53100", "DISK_FULL"),
-        ("57P01", "NOT_READY"),  # admin_shutdown
-        ("25006", "NOT_READY"),  # read_only_sql_transaction
+        ("57P01", "STORE_AWAY"),  # admin_shutdown
+        ("25006", "STORE_AWAY"),  # read_only_sql_transaction
         ("40001", "CONFLICT"),  # serialization_failure
         ("XX001", "STORE_CORRUPT"),
-        ("58030", "NOT_READY"),  # io_error
-        ("53300", "NOT_READY"),  # too_many_connections
-        (None, "NOT_READY"),
+        ("58030", "STORE_AWAY"),  # io_error
+        ("53300", "STORE_AWAY"),  # too_many_connections
+        (None, "STORE_AWAY"),
         ("42P01", ""),  # undefined_table
     ],
 )
@@ -107,6 +107,16 @@ def test_postgresql_says_the_same(sqlstate: str | None, reason: str) -> None:
     refusal = refusal_of(exc.OperationalError("SELECT", {}, PostgresError(sqlstate)), "the ledger")
 
     assert (refusal.reason if refusal else "") == reason
+
+
+def test_callers_are_told_what_a_database_says_and_not_what_it_was_asked() -> None:
+    """Whoever waits for a locked table has no use for a statement of ours, which names tables they must not know of."""
+    said = PostgresError("55P03")
+    said.args = ("canceling statement due to lock timeout\nLINE 2: FROM accounts",)
+    refusal = refusal_of(exc.OperationalError("SELECT", {}, said), "the ledger")
+
+    assert refusal is not None
+    assert refusal.message == "the ledger cannot be used now: canceling statement due to lock timeout"
 
 
 @pytest.mark.parametrize("kind", [exc.TimeoutError, exc.DisconnectionError, exc.ResourceClosedError])

@@ -79,6 +79,25 @@ def test_what_is_wrong_is_told_and_forgotten_when_it_is_mended(tmp_path: Path, m
     journal.close()
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_folder_that_is_removed_under_a_running_agent_is_told(tmp_path: Path, *, whole: bool) -> None:
+    """Jobs went on coming to it, and each ended for a reason that had nothing to do with what was wrong."""
+    clock, folder = HandClock(), tmp_path / "guiyang"
+    folder.mkdir()
+    journal = Journal(folder / "agent.db")
+    health = Health(folder, journal, clock, MemoryEngine(clock))
+    assert not health.reason()
+    shutil.rmtree(folder)
+    if not whole:
+        folder.mkdir()  # as the next task does
+
+    told = health.reason()
+
+    assert (told.code, "agent.db is gone" in told.facts["detail"]) == ("JOURNAL_FAULT", True)
+    assert health.really_free(Capacity(scratch_bytes=1)).scratch_bytes == (0 if whole else 1)
+    journal.close()
+
+
 def test_what_is_remembered_already_needs_no_disk(tmp_path: Path) -> None:
     """An agent that starts again on a full disk, at the port that it had, would end and leave its tasks alone."""
     journal = Journal(tmp_path / "agent.db")

@@ -185,9 +185,9 @@ async def test_a_process_that_has_lost_its_lead_ends_its_term_and_begins_another
     [
         (OSError(errno.ENOSPC, "No space left on device"), "DISK_FULL"),
         (sqlite3_error("database or disk is full", sqlite3.SQLITE_FULL), "DISK_FULL"),
-        (sqlite3_error("disk I/O error", sqlite3.SQLITE_IOERR_WRITE), "NOT_READY"),
-        (Unavailable("NOT_READY", "etcd cannot be reached"), "NOT_READY"),
-        (ExceptionGroup("mirrors", [Unavailable("NOT_READY", "etcd cannot be reached")] * 2), "NOT_READY"),
+        (sqlite3_error("disk I/O error", sqlite3.SQLITE_IOERR_WRITE), "STORE_AWAY"),
+        (Unavailable("STORE_AWAY", "etcd cannot be reached"), "STORE_AWAY"),
+        (ExceptionGroup("mirrors", [Unavailable("STORE_AWAY", "etcd cannot be reached")] * 2), "STORE_AWAY"),
     ],
 )
 async def test_a_process_that_cannot_begin_says_why_and_begins_later(

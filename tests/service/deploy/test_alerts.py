@@ -22,6 +22,7 @@ PROMTOOL = shutil.which("promtool") or ""
 needs_promtool = pytest.mark.skipif(not PROMTOOL, reason="promtool is not there: install Debian's prometheus")
 
 TARGET = 'node="n", area="registry", process="registry"'
+OTHER = 'node="n", area="scheduler", process="scheduler"'
 CALLS = 'rpc_server_call_duration_seconds_count{node="n", area="gateway", process="gateway", rpc_method="m", '
 Series = Mapping[str, str]
 
@@ -129,9 +130,38 @@ QUICK: dict[str, Case] = {
         "10m",
     ),
     "DiskNearlyFull": Case(
-        {f"suan_site_disk_free_bytes{{{TARGET}}}": "1e9x20"},
-        {f"suan_site_disk_free_bytes{{{TARGET}}}": "3e9x20"},
+        {f"suan_disk_free_bytes{{{TARGET}}}": "1e9x20"},
+        {f"suan_disk_free_bytes{{{TARGET}}}": "3e9x20"},
         "15m",
+    ),
+    "DiskFull": Case(
+        {f"suan_disk_free_bytes{{{TARGET}}}": "1e8x5"},
+        {f"suan_disk_free_bytes{{{TARGET}}}": "1e9x5"},
+        "3m",
+    ),
+    "NotReady": Case({f"suan_ready{{{TARGET}}}": "0x9"}, {f"suan_ready{{{TARGET}}}": "0x1 1x8"}, "5m"),
+    "EtcdWithoutLeader": Case(
+        {f"suan_etcd_led{{{TARGET}}}": "0x9"},
+        {f"suan_etcd_led{{{TARGET}}}": "0x9", f"suan_etcd_led{{{OTHER}}}": "1x9"},
+        "5m",
+    ),
+    "EtcdMemberDown": Case(
+        {f'suan_etcd_member_up{{{TARGET}, member="h:1"}}': "0x9"},
+        {
+            f'suan_etcd_member_up{{{TARGET}, member="h:1"}}': "0x9",
+            f'suan_etcd_member_up{{{OTHER}, member="h:1"}}': "1x9",
+        },
+        "8m",
+    ),
+    "EtcdNearlyFull": Case(
+        {f'suan_etcd_size_bytes{{{TARGET}, member="h:1"}}': "3.5e9x20"},
+        {f'suan_etcd_size_bytes{{{TARGET}, member="h:1"}}': "1e9x20"},
+        "18m",
+    ),
+    "SiteClockWrong": Case(
+        {f'suan_site_clock_ahead_seconds{{{TARGET}, site="s"}}': "-300x9"},
+        {f'suan_site_clock_ahead_seconds{{{TARGET}, site="s"}}': "0x9"},
+        "8m",
     ),
     "LinkFull": Case(
         {

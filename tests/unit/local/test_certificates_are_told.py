@@ -28,6 +28,7 @@ LIFE = Life(BEGIN, BEGIN + timedelta(days=9), BEGIN + timedelta(days=6))
         (8.9, "warning", "0.1 days left"),
         (9.0, "damaged", "lapsed 0.0 days ago"),
         (11.0, "damaged", "lapsed 2.0 days ago"),
+        (-0.5, "damaged", "43200 s: this machine's clock is behind"),
     ],
 )
 def test_the_days_left_are_told_with_what_they_mean(day: float, state: str, words: str) -> None:

@@ -108,3 +108,47 @@ def test_a_node_of_which_no_process_answers_is_told_by_the_status(
 
     assert status_of(["top", str(tmp_path), "--once"], {}) == 1
     assert "no answer" in capsys.readouterr().out
+
+
+def test_what_its_processes_say_is_wrong_is_shown_in_words() -> None:
+    """Whoever is called at night must not have to find a gauge among hundreds, nor know what it means."""
+    accounting = look(
+        "accounting",
+        'suan_component_serving{component="accounting.ledger"} 0\nsuan_clock_skew_seconds -290.3\n'
+        "suan_watch_lag_seconds 27\nsuan_disk_free_bytes 1.5e8\n"
+        'suan_certificate_expiry_seconds{kind="process"} -7200\nsuan_certificate_lifetime_seconds{kind="process"} 6e5\n'
+        'suan_etcd_member_up{member="h:1"} 1\nsuan_etcd_member_up{member="h:2"} 0\nsuan_etcd_led 0\n',
+    )
+    registry = look(
+        "registry",
+        'suan_site_clock_ahead_seconds{site="a"} 299.7\nsuan_site_clock_ahead_seconds{site="b"} 0\n'
+        'suan_etcd_member_up{member="h:1"} 1\nsuan_etcd_member_up{member="h:2"} 0\nsuan_etcd_led 0\n',
+    )
+
+    top = seen([], [accounting, registry], 1.0)
+
+    assert [(each.where, each.what.en) for each in top.troubles] == [
+        ("etcd", "no majority of its members runs: nothing is written"),
+        ("etcd", "h:2 does not answer"),
+        ("accounting", "accounting.ledger has a fault: its log has the reason"),
+        ("accounting", "its clock is 290 s behind the gateway's"),
+        ("accounting", "is told of changes 27 s late"),
+        ("accounting", "0.15 GB of room are left on its disk"),
+        ("accounting", "its process certificate expired 2.0 h ago"),
+        ("sites/a", "its clock is 300 s ahead of the registry's"),
+    ]
+    assert not top.is_well
+    assert top.data()["troubles"][1] == {"where": "etcd", "what": "h:2 does not answer"}
+
+
+def test_a_node_that_is_well_has_nothing_to_say() -> None:
+    """A line that is always there is read by nobody."""
+    well = look(
+        "registry",
+        'suan_component_serving{component="c"} 1\nsuan_clock_skew_seconds 0\nsuan_watch_lag_seconds 0.01\n'
+        'suan_disk_free_bytes 5e10\nsuan_certificate_expiry_seconds{kind="process"} 6e5\n'
+        'suan_certificate_lifetime_seconds{kind="process"} 6e5\nsuan_etcd_member_up{member="h:1"} 1\nsuan_etcd_led 1\n'
+        'suan_site_clock_ahead_seconds{site="a"} 0\n',
+    )
+
+    assert seen([], [well], 1.0).troubles == []

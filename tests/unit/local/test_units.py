@@ -57,3 +57,9 @@ def test_services_start_after_etcd_and_with_the_target(written: Path) -> None:
 
     assert "After=network-online.target suanmesh-pilot-etcd.service\n" in gateway
     assert "suanmesh-pilot-gateway.service" in (written / "suanmesh-pilot.target").read_text()
+
+
+def test_what_ends_again_and_again_is_started_until_it_stays(written: Path) -> None:
+    """etcd on a full disk ends at once each time: systemd gives up after five, and stays down once there is room."""
+    for unit in written.glob("*.service"):
+        assert "StartLimitIntervalSec=0\n" in unit.read_text().partition("[Service]")[0]

@@ -38,6 +38,10 @@ def top(view: View, shown: Top) -> Iterator[str]:
         ("transfers", values.rate(round(shown.transferred_bytes_per_s * 8)) if shown.transferred_bytes_per_s else ""),
     ]
     yield from facts(view, told)
+    if shown.troubles:
+        yield ""
+        columns = (Column("WRONG", lambda each: each.where), Column("WHAT", lambda each: each.what.of(view.lang)))
+        yield from table(view, list(shown.troubles), columns, stands_out=lambda each: True)
     yield ""
     yield from table(view, list(shown.processes), _processes(view), stands_out=lambda row: row.state != "ready")
     if shown.queue:

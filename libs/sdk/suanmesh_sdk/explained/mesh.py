@@ -131,9 +131,8 @@ EXPLAINED: Final[dict[str, Explanation]] = {
     "NOT_READY": Explanation(
         "mesh",
         Text(
-            "The instance is starting, draining or cannot reach etcd or its database; or nothing listens at the "
-            "address at all.",
-            "实例正在启动、退出，或无法访问 etcd 或数据库；也可能该地址根本没有服务在监听。",
+            "The instance is starting or draining; or nothing listens at the address at all.",
+            "实例正在启动或退出；也可能该地址根本没有服务在监听。",
         ),
         Text(
             "Is the mesh running? `suan dev` starts one here; else repeat the same command, and check `gateway` in "
@@ -141,6 +140,21 @@ EXPLAINED: Final[dict[str, Explanation]] = {
             "网是否在运行？`suan dev` 可在本机启动；否则重复同一命令，并检查上下文中的 `gateway`。",
         ),
         ("suan dev", "suan ctx show", "suan doctor"),
+    ),
+    "STORE_AWAY": Explanation(
+        "operator",
+        Text(
+            "etcd has no majority of its members, or the database is stopped, cut off, full of connections or locked: "
+            "the service keeps its state there.",
+            "etcd 的成员不足多数，或数据库已停、断开、连接用尽或被锁：服务的状态存放在那里。",
+        ),
+        Text(
+            "Repeat the same command: it goes on by itself once the store answers, and what was acknowledged stays. "
+            "The node's operator finds in `suan top` and `suan node check` which one it is.",
+            "重复同一命令：存储恢复应答后自动继续，已确认的写入都在。节点的运维方用 `suan top` 和 `suan node check` "
+            "查看是哪一个。",
+        ),
+        ("suan top NODE", "suan node check NODE"),
     ),
     "CONFLICT": Explanation(
         "caller",

@@ -56,6 +56,21 @@ EXPLAINED: Final[dict[str, Explanation]] = {
         ),
         ("suan site health",),
     ),
+    "SITE_CLOCK_WRONG": Explanation(
+        "operator",
+        Text(
+            "The agent's reports carry times that are more than 30 s from the registry's: the site's owner sees usage "
+            "and hours of opening at wrong times, and a certificate that is issued there may not be valid yet.",
+            "代理上报的时间与 registry 相差超过 30 秒：用量与开放时段会算在错误的时间，新签发的证书在那里可能尚未生效"
+            "。",
+        ),
+        Text(
+            "The site's operator lets the machine take its time from a time server; where all sites say so, it is the "
+            "registry's machine that is wrong.",
+            "由站点的运营者让机器与时间服务器同步；若所有站点都这样提示，则是 registry 所在机器的时钟有误。",
+        ),
+        ("suan site health",),
+    ),
     "JOURNAL_FAULT": Explanation(
         "operator",
         Text(

@@ -24,7 +24,8 @@ REQUEST_MEMORY_S = 86_400
 class Records(Protocol):
     """Records of one area: what grows with use. Many processes read them, the leader of the area writes.
 
-    Every method may raise Unavailable (`NOT_READY`, `DISK_FULL`, `PROCESS_FULL`) and DataLoss (`STORE_CORRUPT`).
+    Every method may raise Unavailable (`NOT_READY`, `STORE_AWAY`, `DISK_FULL`, `PROCESS_FULL`) and DataLoss
+    (`STORE_CORRUPT`).
     """
 
     async def apply(self, writes: Sequence[Write], *, fence: int = 0) -> list[Outcome]:

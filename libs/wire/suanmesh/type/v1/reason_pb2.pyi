@@ -45,7 +45,7 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     REASON_NOT_LEADER: _Reason.ValueType  # 10
     """UNAVAILABLE: this instance does not lead its area; `leader` says who does."""
     REASON_NOT_READY: _Reason.ValueType  # 11
-    """UNAVAILABLE: the instance is draining, or its store cannot be reached; try another."""
+    """UNAVAILABLE: the instance is starting or draining, or nobody answers; try another."""
     REASON_CONFLICT: _Reason.ValueType  # 12
     """ABORTED: something that was read has changed since; read again."""
     REASON_PAGE_TOKEN_INVALID: _Reason.ValueType  # 13
@@ -112,6 +112,8 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """DATA_LOSS: an encrypted backup ends too early."""
     REASON_BACKUP_ALTERED: _Reason.ValueType  # 55
     """DATA_LOSS: an encrypted backup is not what was written."""
+    REASON_STORE_AWAY: _Reason.ValueType  # 56
+    """UNAVAILABLE: what the service keeps its state in does not do what it is asked; try again."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a call was refused before it reached the service's own rules."""
@@ -139,7 +141,7 @@ REASON_DEADLINE_TOO_SHORT: Reason.ValueType  # 9
 REASON_NOT_LEADER: Reason.ValueType  # 10
 """UNAVAILABLE: this instance does not lead its area; `leader` says who does."""
 REASON_NOT_READY: Reason.ValueType  # 11
-"""UNAVAILABLE: the instance is draining, or its store cannot be reached; try another."""
+"""UNAVAILABLE: the instance is starting or draining, or nobody answers; try another."""
 REASON_CONFLICT: Reason.ValueType  # 12
 """ABORTED: something that was read has changed since; read again."""
 REASON_PAGE_TOKEN_INVALID: Reason.ValueType  # 13
@@ -206,3 +208,5 @@ REASON_BACKUP_TRUNCATED: Reason.ValueType  # 54
 """DATA_LOSS: an encrypted backup ends too early."""
 REASON_BACKUP_ALTERED: Reason.ValueType  # 55
 """DATA_LOSS: an encrypted backup is not what was written."""
+REASON_STORE_AWAY: Reason.ValueType  # 56
+"""UNAVAILABLE: what the service keeps its state in does not do what it is asked; try again."""
