@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import tomllib
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from suanmesh_kernel.private import replace_private
 from suanmesh_kernel.refusals import InvalidArgument
 
 FILE = "node.toml"
+NO_NODE = "holds no node: `suan node init` founds one, `suan node join-machine` makes this machine one of another's"
 LOOPBACK = "127.0.0.1"
 CURRENCY = "CNY"
 SQL = "postgresql://"
@@ -166,7 +168,10 @@ def facts_text(facts: NodeFacts) -> str:
 
 def read_facts(folder: Path) -> NodeFacts:
     """What `write_facts` kept. Raises OSError, and ValueError where the file says something else."""
-    told = tomllib.loads((folder / FILE).read_text())
+    try:
+        told = tomllib.loads((folder / FILE).read_text())
+    except FileNotFoundError:
+        raise FileNotFoundError(errno.ENOENT, NO_NODE, str(folder)) from None
     try:
         facts = _checked(
             str(told["name"]),

@@ -62,9 +62,9 @@ def failed(fault: OSError, lang: str) -> str:
 
 
 def _text(refusal: Refusal, lang: str) -> str:
-    """The refusal's own text; in Chinese, where it came with none, what its reason means."""
+    """The refusal's own text; in Chinese, where it came with none, what its reason means, and behind it itself."""
     from suanmesh_sdk.reasons import chinese
 
     if lang != "zh":
         return refusal.message
-    return refusal.localized.get("zh") or chinese(refusal.domain, refusal.reason, {})
+    return refusal.localized.get("zh") or f"{chinese(refusal.domain, refusal.reason, {})}（{refusal.message}）"

@@ -14,6 +14,7 @@ from suanmesh_kernel.texts import Text
 _YEAR = re.compile(r"(\d{4})", re.ASCII)
 _MONTH = re.compile(r"(\d{4})-(\d{2})", re.ASCII)
 _DAY = re.compile(r"\d{4}-?\d{2}-?\d{2}|\d{4}-?W\d{2}-?\d", re.ASCII)
+_DAYS_AGO = {"today": 0, "今天": 0, "yesterday": 1, "昨天": 1}
 _SECOND = timedelta(seconds=1)
 _DAY_LONG = timedelta(days=1)
 
@@ -21,15 +22,18 @@ _DAY_LONG = timedelta(days=1)
 def moment(text: str, now: datetime, zone: tzinfo | None, *, end: bool = False) -> Timestamp | None:
     """The moment `text` stands for; None for an empty one.
 
-    It is a day such as 2026-11-30, a month such as 2026-11, a year, a time such as 2026-11-30T18:00 or
-    2026-11-30T18:00Z, or how long ago, such as 7d or 2h30m. Without a zone of its own it is in `zone`, None for that of
-    this machine; a day, a month and a year are meant whole: as an `end` they are the beginning of the next.
+    It is a day such as 2026-11-30, `today` or `yesterday`, a month such as 2026-11, a year, a time such as
+    2026-11-30T18:00 or 2026-11-30T18:00Z, or how long ago, such as 7d or 2h30m. Without a zone of its own it is in
+    `zone`, None for that of this machine; a day, a month and a year are meant whole: as an `end` they are the
+    beginning of the next.
     Raises Misuse.
     """
     text = text.strip()
     if not text:
         return None
     try:
+        if text.lower() in _DAYS_AGO:
+            text = (now.astimezone(zone) - _DAYS_AGO[text.lower()] * _DAY_LONG).date().isoformat()
         at = _written(text, end=end)
         if at is None:
             return _stamp(_ago(text, now))
@@ -37,9 +41,9 @@ def moment(text: str, now: datetime, zone: tzinfo | None, *, end: bool = False) 
     except (ValueError, OverflowError, OSError):
         raise Misuse(
             Text(
-                f"{text[:40]!r} is neither a day such as 2026-11-30, a month, a time such as 2026-11-30T18:00, "
-                "nor how long ago, such as 7d or 2h30m.",
-                f"{text[:40]!r} 不是日期（如 2026-11-30）、月份、时刻（如 2026-11-30T18:00），"
+                f"{text[:40]!r} is neither a day such as 2026-11-30 or yesterday, a month, a time such as "
+                "2026-11-30T18:00, nor how long ago, such as 7d or 2h30m.",
+                f"{text[:40]!r} 不是日期（如 2026-11-30、昨天）、月份、时刻（如 2026-11-30T18:00），"
                 "也不是距今时长（如 7d、2h30m）。",
             )
         ) from None

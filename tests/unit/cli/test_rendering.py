@@ -221,6 +221,12 @@ def test_a_refusal_reads_in_both_languages() -> None:
     assert "处置" in chinese
 
 
+def test_what_is_said_in_english_alone_is_kept_in_chinese() -> None:
+    """That an invite was not copied whole was told in English; in Chinese some field was wrong."""
+    told = errors.described(InvalidArgument("FIELD_INVALID", "invite: it is no whole invite", field="invite"), "zh")
+    assert "it is no whole invite" in told
+
+
 @given(st.integers(-(2**63), 2**63))
 def test_money_is_shown_to_the_last_digit(amount: int) -> None:
     """A rounded amount is a wrong amount."""

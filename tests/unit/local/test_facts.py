@@ -35,6 +35,12 @@ def test_a_node_is_found_again_as_it_was_founded(tmp_path: Path, host: str, kept
     assert (found.host, found.gateway_listens, found.gateway_port) == (kept, listens, 7443)
 
 
+def test_a_folder_without_a_node_says_how_one_is_founded(tmp_path: Path) -> None:
+    """`node.toml: No such file` reads as if somebody had lost it; the folder was mistyped, or nothing founded yet."""
+    with pytest.raises(FileNotFoundError, match="suan node init"):
+        read_facts(tmp_path)
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "a host", "https://mesh.example"])
 def test_a_host_that_leads_nowhere_is_refused(host: str) -> None:
     """It would stand in every invitation."""

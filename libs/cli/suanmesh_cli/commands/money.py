@@ -182,7 +182,7 @@ async def price_history(session: Session, name: str) -> None:
 @price.command("set")
 @click.argument("name", type=Name("priceBooks"), required=False, default="")
 @click.argument("prices", nargs=-1, metavar="[METER=AMOUNT/UNIT]...")
-@click.option("--party", default="", help="Party that earns; as before where the book is there.")
+@click.option("--party", type=Name("parties"), default="", help="Party that earns; as before where the book is there.")
 @click.option("--currency", default="", help="ISO 4217 code; as before where the book is there.")
 @click.option("--request-id", default="", help=REPEAT)
 @FILE
