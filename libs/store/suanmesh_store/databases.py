@@ -20,7 +20,18 @@ CONNECT_S = 5
 WAIT_S = 5
 """How long a transaction of PostgreSQL waits for those of others, seconds."""
 QUERY_S = 30
-"""How long one statement of PostgreSQL may take, seconds."""
+"""How long one statement of PostgreSQL may take, and a transaction of a tool go on without one, seconds."""
+BETWEEN_S = 3
+"""How long a transaction of a service may go on without a statement, seconds: who froze within one has what others wait
+for, and they wait for WAIT_S."""
+SILENT_S = 6
+"""How long PostgreSQL may leave unanswered what was sent to it, and pings, until its connection counts as broken."""
+_PINGS = {
+    "keepalives_idle": SILENT_S // 2,
+    "keepalives_interval": 1,
+    "keepalives_count": SILENT_S // 2,
+    "tcp_user_timeout": SILENT_S * 1000,
+}
 _TABLES_LOCK = 0x5355_414E
 """Whoever makes tables holds this advisory lock, so that two that start at once make them once."""
 
@@ -50,11 +61,12 @@ class Engines:
         self.reading.dispose()
 
 
-def open_engines(url: str, what: str, *, application: str, schema: str = "") -> Engines:
+def open_engines(url: str, what: str, *, application: str, schema: str = "", between_s: int = QUERY_S) -> Engines:
     """Engines for `sqlite:///{path}` or `postgresql://{user}@{host}/{database}`; `what` names it to people.
 
-    Several services may share a database of PostgreSQL, each in a `schema` of its own. Raises StoreCorrupt where a file
-    is damaged, ValueError for another URL.
+    Several services may share a database of PostgreSQL, each in a `schema` of its own; it ends their transactions
+    where one goes on for `between_s` without a statement. Raises StoreCorrupt where a file is damaged, ValueError for
+    another URL.
     """
     scheme = url.partition(":")[0].partition("+")[0]
     if scheme == "sqlite":
@@ -62,7 +74,7 @@ def open_engines(url: str, what: str, *, application: str, schema: str = "") -> 
         make_private(Path(make_url(url).database or ""))
         return Engines(_sqlite(url, "BEGIN IMMEDIATE"), _sqlite(url, "BEGIN"))
     if scheme == "postgresql":
-        return _postgres(url, application, schema)
+        return _postgres(url, application, schema, between_s)
     raise ValueError(f"{what} lies at sqlite:///... or at postgresql://..., not at {scheme}://...")
 
 
@@ -84,14 +96,14 @@ def _made_durable(connection: Any, _record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _postgres(url: str, application: str, schema: str) -> Engines:
+def _postgres(url: str, application: str, schema: str, between_s: int) -> Engines:
     """Every commit is on the server's disk before it is told, whatever the server's own default is."""
     driven = make_url(url).set(drivername="postgresql+psycopg")
     options = (
         f"-c synchronous_commit=on -c lock_timeout={WAIT_S}s -c statement_timeout={QUERY_S}s"
-        f" -c idle_in_transaction_session_timeout={QUERY_S}s -c timezone=UTC"
+        f" -c idle_in_transaction_session_timeout={between_s}s -c timezone=UTC"
     )
-    arguments = {"connect_timeout": CONNECT_S, "application_name": application, "options": options}
+    arguments = {"connect_timeout": CONNECT_S, "application_name": application, "options": options, **_PINGS}
     if schema:
         _make_schema(create_engine(driven, connect_args=arguments), schema)
         arguments["options"] = f"{options} -c search_path={schema}"

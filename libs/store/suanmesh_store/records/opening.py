@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.identifiers import sortable_id
 from suanmesh_store.bulk_rows import insert_rows
-from suanmesh_store.databases import open_engines
+from suanmesh_store.databases import BETWEEN_S, open_engines
 from suanmesh_store.migrations import bring_up
 from suanmesh_store.records import queries
 from suanmesh_store.records import tables as t
@@ -26,7 +26,7 @@ def open_records(url: str, area: str, kinds: Sequence[RecordKind[Any]], clock: C
 
     Services that share a database of PostgreSQL have a schema each. Raises StoreCorrupt, ValueError for another URL.
     """
-    engines = open_engines(url, WHAT, application=f"suanmesh-{area}", schema=f"suanmesh_{area}")
+    engines = open_engines(url, WHAT, application=f"suanmesh-{area}", schema=f"suanmesh_{area}", between_s=BETWEEN_S)
     with engines.making_tables() as connection:
         bring_up(connection, WHAT, t.metadata, t.STEPS, lambda _: 0)
         if connection.execute(select(t.state.c.id)).first() is None:
