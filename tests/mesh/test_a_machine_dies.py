@@ -160,13 +160,15 @@ def test_both_languages_have_the_same_commands() -> None:
     assert blocks("several-machines.md") == blocks("several-machines.zh-CN.md")
 
 
-def test_a_node_goes_on_when_a_machine_dies(places: dict[str, Machine]) -> None:
+def test_a_node_goes_on_when_a_machine_falls_silent_and_when_one_dies(places: dict[str, Machine]) -> None:
     """Whoever pays for three machines must not stand still with one of them, nor lose what was acknowledged."""
-    death = death_of(places, "first")  # how long it takes, and whom it costs a call, is for `make test-faults` to say
+    silence = loss_of(places, *silence_of(places["first"], "frozen"))  # the second leads from then on
+    death = death_of(places, "second")  # how long it takes, and whom it costs a call, is for `make test-faults` to say
 
-    assert death["lost"] == []
-    assert set(death["next_write_s"]) == {"registry", "network_orchestrator", "transport", "scheduler", "accounting"}
-    ready(places["first"].leave_running("suan node run pilot"))
+    for loss in (silence, death):
+        assert loss["lost"] == []
+        assert set(loss["next_write_s"]) == {"registry", "network_orchestrator", "transport", "scheduler", "accounting"}
+    ready(places["second"].leave_running("suan node run pilot"))
     grown(places)
 
 
