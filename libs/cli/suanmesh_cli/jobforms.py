@@ -277,13 +277,17 @@ class Forms:
         return self._values(node, f"array.{name.value}")
 
     def _values(self, node: yaml.Node, field: str) -> list[str]:
-        """A list of values, or a range such as `1..10` or `0..100..25`, both ends among them."""
-        if isinstance(node, yaml.SequenceNode):
-            if not node.value or not all(isinstance(each, yaml.ScalarNode) for each in node.value):
+        """A list of values, or a range such as `1..10` or `0..100..25`, both ends among them.
+
+        A list may come as text, such as `[1, 2]`, which is how `--set` gives one.
+        """
+        values = node.value if isinstance(node, yaml.SequenceNode) else _listed(node)
+        if values is not None:
+            if not values or not all(isinstance(each, yaml.ScalarNode) for each in values):
                 raise self._wrong(node, field, Text("a list of single values is expected", "此处应为单个值的列表"))
-            if nothing := next((each for each in node.value if each.tag == NULL), None):
-                raise self._wrong(nothing, field, NO_VALUE)
-            return [str(each.value) for each in node.value]
+            if nothing := next((each for each in values if each.tag == NULL), None):
+                raise self._wrong(nothing if values is node.value else node, field, NO_VALUE)
+            return [str(each.value) for each in values]
         found = _RANGE.fullmatch(str(node.value).strip()) if isinstance(node, yaml.ScalarNode) else None
         first, last, step = (int(found[1]), int(found[2]), int(found[3] or 1)) if found else (0, 0, 0)
         if not step or (step < 0 and first < last):
@@ -333,6 +337,18 @@ def _parameter(name: yaml.ScalarNode, values: Sequence[str]) -> yaml.MappingNode
 
 def _sequence(at: yaml.Node, nodes: Sequence[yaml.Node]) -> yaml.SequenceNode:
     return yaml.SequenceNode(_TAG + "seq", list(nodes), at.start_mark, at.end_mark)
+
+
+def _listed(node: yaml.Node) -> list[yaml.Node] | None:
+    """The items of a list that is given as text; None where it is none."""
+    text = str(node.value).strip() if isinstance(node, yaml.ScalarNode) else ""
+    if not (text.startswith("[") and text.endswith("]")):
+        return None
+    try:
+        read = yaml.compose(text, yaml.SafeLoader)
+    except yaml.YAMLError:
+        return None
+    return read.value if isinstance(read, yaml.SequenceNode) else None
 
 
 def _mapping(at: yaml.Node, pairs: Sequence[Pair]) -> yaml.MappingNode:

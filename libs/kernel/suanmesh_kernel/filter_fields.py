@@ -45,7 +45,9 @@ class Field:
     repeated: bool = False
     choices: frozenset[str] = frozenset()
     collection: str = ""
-    """Of the names that a text is one of: they may be written as their last part alone."""
+    """Of the names that a text is one of: they may be written without it, as `a` for `sites/a`, and where it is within
+    others without those too: of `sites/*/pools`, `a/cpu`.
+    """
 
     @property
     def is_text(self) -> bool:
@@ -54,8 +56,13 @@ class Field:
 
     def named(self, term: Comparison) -> str:
         """The text that a term compares with, a name with its collection."""
-        short = self.collection and term.operator in ("=", "!=") and not {"/", "*"} & {*term.value}
-        return f"{self.collection}/{term.value}" if short and term.value else term.value
+        whole = term.operator in ("=", "!=") or (term.operator == ":" and self.repeated)
+        if not (self.collection and whole) or "*" in term.value:
+            return term.value
+        collections, parts = self.collection.split("/*/"), term.value.split("/")
+        if len(parts) != len(collections) or not all(parts):
+            return term.value
+        return "/".join(f"{collection}/{part}" for collection, part in zip(collections, parts, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

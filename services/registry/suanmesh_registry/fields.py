@@ -15,6 +15,15 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from suanmesh.type.v1.signed_pb2 import Signed
 from suanmesh_kernel.filter_fields import Field, FieldKind, Value
 
+COLLECTIONS = {
+    "suanmesh.registry.v1.Pool.name": "sites/*/pools",
+    "suanmesh.registry.v1.Pool.party": "parties",
+    "suanmesh.registry.v1.Offer.name": "sites/*/pools/*/offers",
+    "suanmesh.registry.v1.Offer.price_book": "priceBooks",
+    "suanmesh.registry.v1.Site.name": "sites",
+    "suanmesh.registry.v1.Site.party": "parties",
+}
+"""Fields that hold names, which a filter may write without their collections."""
 _INTEGERS = frozenset({FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT32})
 
 
@@ -64,7 +73,7 @@ def _field(field: Any, repeated: bool) -> Field:
     if field.cpp_type in _INTEGERS:
         return Field(FieldKind.NUMBER, repeated)
     if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
-        return Field(FieldKind.TEXT, repeated)
+        return Field(FieldKind.TEXT, repeated, collection=COLLECTIONS.get(field.full_name, ""))
     raise TypeError(f"no filter reads a field as {field.full_name}")
 
 

@@ -52,6 +52,7 @@ NUMBER_MAX = 1 << 52
 """Of the first number of a range, and of the distance to the next."""
 OUTPUT_PATTERN = re.compile("[a-z0-9]{1,63}")
 """Of the id of an output: with a hyphen, its dataset could not be told from another job's."""
+_PLACEHOLDER = re.compile(r"\{([A-Za-z][A-Za-z0-9_]*)\}")
 PARAMETER_PATTERN = re.compile(r"[A-Z][A-Z0-9_]{0,31}")
 RESERVED = "SUANMESH_"
 PRIORITY_MIN, PRIORITY_MAX = -100, 100
@@ -305,9 +306,11 @@ def _data(job: job_pb2.Job) -> None:
     _at_most("inputs", len(job.inputs), PARTS_MAX)
     _at_most("outputs", len(job.outputs), PARTS_MAX)
     for i, each in enumerate(job.inputs):
+        _same_for_all(job, f"inputs[{i}].dataset", each.dataset)
         checked_dataset(each.dataset, field=f"inputs[{i}].dataset")
     ids: set[str] = set()
     for i, output in enumerate(job.outputs):
+        _same_for_all(job, f"outputs[{i}].output_id", output.output_id)
         if not OUTPUT_PATTERN.fullmatch(output.output_id):
             problem = f"{output.output_id[:80]!r} is not lower-case letters and digits, with no hyphen or underscore"
             raise invalid_field(f"outputs[{i}].output_id", problem)
@@ -317,6 +320,15 @@ def _data(job: job_pb2.Job) -> None:
         _within(f"outputs[{i}].max_bytes", output.max_bytes, 0, BYTES_MAX)
         if output.deliver_to:
             checked_name(output.deliver_to, "sites", field=f"outputs[{i}].deliver_to")
+
+
+def _same_for_all(job: job_pb2.Job, field: str, text: str) -> None:
+    """Refuse a placeholder of `result_folder` elsewhere: it would stand for nothing."""
+    known = {"task", "job", "attempt"} | {each.name.lower() for each in job.task.parameters}
+    found = next((each for each in _PLACEHOLDER.findall(text) if each.lower() in known), None)
+    if found is not None:
+        problem = f"{text[:80]!r} is the same for all tasks: {{{found}}} stands for a value in task.result_folder alone"
+        raise invalid_field(field, f"{problem}; let tasks find theirs by SUANMESH_TASK_INDEX or SUANMESH_PARAM_<NAME>")
 
 
 def _constraints(limits: job_pb2.Constraints) -> None:
@@ -338,6 +350,8 @@ def _layout(job: job_pb2.Job) -> None:
     """Refuse folders and files of a task that would hide one another."""
     read = [(f"inputs[{i}].mount", each.mount) for i, each in enumerate(job.inputs)]
     written = [(f"outputs[{i}].mount", each.mount) for i, each in enumerate(job.outputs)]
+    for field, path in (*read, *written):
+        _same_for_all(job, field, path)
     _apart([*read, *written])
     for i, variant in enumerate(job.package.variants):
         where = f"package.variants[{i}].artefacts"

@@ -100,6 +100,21 @@ async def test_changes_of_a_large_array_are_told_alone(scheduler: Any, job_of: J
     assert (failed.result.index, failed.result.exit_status) == (3, 1)
 
 
+@pytest.mark.parametrize("field", ["inputs[0].dataset", "inputs[0].mount", "outputs[0].output_id", "outputs[0].mount"])
+async def test_placeholders_stand_for_values_in_result_folders_alone(scheduler: Any, job_of: JobOf, field: str) -> None:
+    """A folder that is called `out-{lr}` in each task is nothing that a sweep's author wrote on purpose."""
+    job = job_of(deliver_to="data")
+    job.task.count = 2
+    job.task.parameters.add(name="LR", values=["0.1", "0.2"])
+    if not job.inputs:
+        job.inputs.add(dataset="datasets/numbers", mount="in")
+    place, name = field.split("[0].")
+    setattr(getattr(job, place)[0], name, ("datasets/" if name == "dataset" else "") + "d-{lr}")
+    refusal = refusal_of((await scheduler.submit_raw(job)).results[0].error)
+    assert (refusal.reason, refusal.facts["field"]) == ("FIELD_INVALID", field)
+    assert "{lr} stands for a value in task.result_folder alone" in refusal.message
+
+
 async def test_nothing_goes_on_in_a_placement_that_is_over(scheduler: Any, job_of: JobOf) -> None:
     """A task that is shown as running at a site that was lost is waited for in vain."""
     job = job_of(deny_sites=["sites/data", "sites/far"])

@@ -272,6 +272,16 @@ def test_what_is_set_gives_values_and_no_structure(folder: Path) -> None:
     assert "no place {{ colour }}" in refused(folder, text, account="a", word="w", colour="red")
 
 
+def test_an_axis_of_an_array_is_set_as_a_list_or_a_range(folder: Path) -> None:
+    """A script that sweeps other values each time would have to write the file anew."""
+    text = "account: demo\ncommand: [a]\narray: {lr: {{ lr }}, seed: {{ seed | 1..2 }}}\n"
+    tasks = read(folder, text, lr="[0.10, 'a, b']").job.task
+    assert (tasks.count, list(tasks.parameters[0].values)) == (4, ["0.10", "a, b"])
+    assert read(folder, text, lr="[1]", seed="1..3").job.task.count == 3
+    for wrong in ("[]", "[[1]]", "{a: 1}", "[1", "1,2", "[~]", ""):
+        assert "job.yaml:3: array.lr" in refused(folder, text, lr=wrong)
+
+
 def test_standard_input_is_a_file(folder: Path) -> None:
     """A script that makes job files need not name and remove one each."""
     program = (

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suanmesh_kernel.filter_fields import Condition, Field, FieldKind, Value
-from suanmesh_kernel.filter_terms import And, Or, parsed
+from suanmesh_kernel.filter_fields import Condition, Field, FieldKind, Value, condition_of
+from suanmesh_kernel.filter_terms import And, Comparison, Or, parsed
 from suanmesh_kernel.refusals import InvalidArgument
+from suanmesh_registry.catalogue import fields
 from suanmesh_registry.domain.columns import Mask, Table
 from suanmesh_registry.domain.filters import planned
 
@@ -142,3 +143,22 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     """A filter comes from strangers: nothing they type may be a defect of ours."""
     with suppress(InvalidArgument):
         keeps(text, ROW)
+
+
+@pytest.mark.parametrize(
+    ("short", "whole"),
+    [
+        ("name = guiyang/cpu", "name = sites/guiyang/pools/cpu"),
+        ("name != guiyang/cpu", "name != sites/guiyang/pools/cpu"),
+        ("party = east-compute", "party = parties/east-compute"),
+        ("site.name = guiyang", "site.name = sites/guiyang"),
+        ("site.party = east-compute", "site.party = parties/east-compute"),
+        ("offers.price_book:guiyang", "offers.price_book:priceBooks/guiyang"),
+    ],
+)
+def test_names_stand_with_their_collections_or_without(short: str, whole: str) -> None:
+    """Every list shows short names, and a search by one of them found nothing, without a word."""
+    first, second = (parsed(text) for text in (short, whole))
+    assert isinstance(first, Comparison)
+    assert isinstance(second, Comparison)
+    assert condition_of(first, fields()) == condition_of(second, fields())
