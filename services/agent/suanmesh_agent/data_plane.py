@@ -15,13 +15,16 @@ import structlog
 from blake3 import blake3
 from google.protobuf.message import DecodeError
 
+from suanmesh.scheduler.v1 import placement_pb2
 from suanmesh.transport.v1 import transfer_pb2
 from suanmesh.type.v1 import signed_pb2
 from suanmesh_agent import wire
 from suanmesh_agent.domain.log_view import WHOLE, LogView, Stamped, gap
 from suanmesh_agent.domain.pacing import CHUNK_BYTES_MAX, Pace
+from suanmesh_agent.domain.stages import Stage
 from suanmesh_agent.domain.tasks import SETUP_INDEX, TaskKey
 from suanmesh_agent.domain.tickets import Ticket, require_ticket
+from suanmesh_agent.journal import Journal
 from suanmesh_agent.ports import Engine, TransportPort
 from suanmesh_agent.replicas import Replicas
 from suanmesh_chassis.bounds import require_within
@@ -210,15 +213,33 @@ class Reader:
 class Logs:
     """Reads what tasks write."""
 
-    def __init__(self, engine: Engine, budget: ByteBudget) -> None:
+    def __init__(self, engine: Engine, budget: ByteBudget, journal: Journal | None = None) -> None:
+        """The journal knows which tasks are run again; without it none is."""
         self._engine = engine
         self._budget = budget
+        self._journal = journal
 
     async def newest(self, key: TaskKey) -> TaskKey:
         """The newest run of the task that has a log here."""
         while await asyncio.to_thread(self._engine.open_log, again := key.again()) is not None:
             key = again
         return key
+
+    async def next_run(self, key: TaskKey) -> TaskKey | None:
+        """The run behind one that has ended, once it has begun; None where the task is not run again."""
+        while key.index != SETUP_INDEX and await self._runs_again(key):
+            if await asyncio.to_thread(self._engine.open_log, again := key.again()) is not None:
+                return again
+            await asyncio.sleep(LOG_LOOK_AGAIN_S)
+        return None
+
+    async def _runs_again(self, key: TaskKey) -> bool:
+        name = f"placements/{key.placement}"
+        kept = self._journal.placement(name) if self._journal and self._journal.stage(name) is Stage.STARTED else None
+        if kept is None:
+            return False
+        (look,) = await self._engine.inspect([key])
+        return wire.retrying_of(placement_pb2.Placement.FromString(kept)).pause_s(look, key.retry) is not None
 
     async def read(
         self, key: TaskKey, offset: int, *, follow: bool, view: LogView = WHOLE

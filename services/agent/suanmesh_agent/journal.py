@@ -205,6 +205,11 @@ class Journal:
         rows = self._db.execute("SELECT name, message, stage FROM placements ORDER BY name").fetchall()
         return [(name, message, Stage(stage)) for name, message, stage in rows]
 
+    def placement(self, name: str) -> bytes | None:
+        """One that is kept, as the mesh last showed it; None where it is not."""
+        row = self._db.execute("SELECT message FROM placements WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
+
     def stages(self) -> dict[Stage, int]:
         """How many placements are at each stage."""
         rows = self._db.execute("SELECT stage, COUNT(*) FROM placements GROUP BY stage").fetchall()

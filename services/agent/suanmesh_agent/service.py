@@ -11,7 +11,7 @@ from functools import partial
 from suanmesh.agent.v1 import agent_service_pb2 as pb
 from suanmesh.transport.v1 import dataset_pb2
 from suanmesh_agent.data_plane import Logs, Reader, Tickets
-from suanmesh_agent.domain.log_view import LogView
+from suanmesh_agent.domain.log_view import LogView, run_again
 from suanmesh_agent.domain.tasks import TaskKey, setup_key
 from suanmesh_agent.uploads import Requests, Uploads
 from suanmesh_chassis import Call, Served
@@ -104,9 +104,16 @@ class AgentService:
             key = await self._logs.newest(key)
         since_ms = request.since.ToMilliseconds() if request.HasField("since") else 0
         view = LogView(min(request.tail_lines, _TAIL_LINES_MAX), since_ms, request.timestamps)
-        async with aclosing(self._logs.read(key, offset, follow=request.follow, view=view)) as pieces:
-            async for piece, end in pieces:
-                yield pb.ReadLogResponse(content=piece, resume_token=f"{key.retry}.{end}")
+        goes_on = request.follow and not request.HasField("retry")
+        while True:
+            async with aclosing(self._logs.read(key, offset, follow=request.follow, view=view)) as pieces:
+                async for piece, end in pieces:
+                    yield pb.ReadLogResponse(content=piece, resume_token=f"{key.retry}.{end}")
+            again = await self._logs.next_run(key) if goes_on else None
+            if again is None:
+                return
+            key, offset, view = again, 0, LogView(0, 0, request.timestamps)
+            yield pb.ReadLogResponse(content=run_again(key.retry), resume_token=f"{key.retry}.0")
 
     async def Echo(self, request: pb.EchoRequest, call: Call) -> pb.EchoResponse:
         """The same bytes."""

@@ -230,7 +230,7 @@ async def serve(
             journal.remember(_REPLICAS_SHUT, "1")
         transport = TransportOverMesh(mesh)
         budget = data_plane_budget()
-        reader, logs = Reader(replicas, process.clock, budget), Logs(engine, budget)
+        reader, logs = Reader(replicas, process.clock, budget), Logs(engine, budget, journal)
         own = UploadLimits(replicas, settings.limits, lambda: journal.fact(OWN_PARTY) or "")
         uploads = Uploads(replicas, transport, journal, Turns(at_once=1), own)
         tickets = Tickets(site, transport, process.clock)

@@ -19,10 +19,12 @@ import pytest
 
 from suanmesh.agent.v1 import agent_service_pb2 as pb
 from suanmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
+from suanmesh.scheduler.v1 import placement_pb2
 from suanmesh.transport.v1 import transfer_pb2
 from suanmesh.transport.v1.transport_service_pb2 import TicketKey
 from suanmesh.type.v1 import signed_pb2
 from suanmesh_agent.data_plane import KEY_AGAIN_S, PIECE_BYTES, Logs, Reader, Tickets, data_plane_budget
+from suanmesh_agent.domain.stages import Stage
 from suanmesh_agent.domain.tasks import TaskKey, TaskSpec
 from suanmesh_agent.engines.process.engine import ProcessEngine
 from suanmesh_agent.journal import Journal
@@ -75,7 +77,7 @@ class Site:
         tickets = Tickets("sites/a", self.transport, self.node.clock)
         limits = UploadLimits(self.replicas, NO_LIMITS, str)
         uploads = Uploads(self.replicas, self.transport, self.journal, Turns(), limits)
-        reader, logs = Reader(self.replicas, self.node.clock, self.budget), Logs(self.engine, self.budget)
+        reader, logs = Reader(self.replicas, self.node.clock, self.budget), Logs(self.engine, self.budget, self.journal)
         service = AgentService(tickets, reader, logs, uploads, GATEWAY)
         process = self.node.process("agent", identity=agent_id(NODE, "a"), dns_names=[agent_server_name(NODE, "a")])
         patient = replace(process, common=replace(process.common, stream_stall_s=stream_stall_s))
@@ -293,6 +295,29 @@ async def test_a_log_is_followed_to_its_end(site: Site) -> None:
     assert b"".join(pieces) == b"one\ntwo\n"
     rest = [piece.content async for piece in stub.ReadLog(pb.ReadLogRequest(placement="placements/p1", offset=4))]
     assert b"".join(rest) == b"two\n"
+
+
+async def test_a_task_that_is_run_again_is_followed_on(site: Site) -> None:
+    """Who follows a job over night would find the first failure there, and nothing of the run that went well."""
+    placement = placement_pb2.Placement(name="placements/p1")
+    placement.work.retry.times = 2
+    site.journal.keep_placement(placement.name, placement.SerializeToString())
+    site.journal.go_on(placement.name, Stage.STARTED)
+
+    async def run(retry: int, script: str) -> None:
+        await site.engine.submit([TaskSpec(TaskKey("p1", 0, retry), ("sh", "-c", script), max_duration_s=10)])
+
+    await run(0, "echo one; exit 1")
+    stub, read = site.stub(service_id(NODE, "scheduler")), b""
+    async for piece in stub.ReadLog(pb.ReadLogRequest(placement=placement.name, follow=True)):
+        read += piece.content
+        if read.endswith(b"one\n"):
+            await run(1, "echo two; exit 1")
+        elif read.endswith(b"two\n"):
+            await run(2, "echo three; exit 1")
+    assert read.replace(b"\n[the task is run again: retry ", b"[") == b"one\n[1]\ntwo\n[2]\nthree\n"
+    alone = pb.ReadLogRequest(placement=placement.name, follow=True, retry=0)
+    assert [piece.content async for piece in stub.ReadLog(alone)] == [b"one\n"]
 
 
 async def test_a_part_of_a_log_is_read_and_that_of_a_run_before(site: Site) -> None:

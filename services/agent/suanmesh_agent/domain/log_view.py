@@ -67,6 +67,11 @@ def gap(left_out: int) -> bytes:
     return f"\n[{left_out} bytes are left out here: a log is kept within a bound]\n".encode()
 
 
+def run_again(retry: int) -> bytes:
+    """What stands before the log of a run behind that of the one before it."""
+    return f"\n[the task is run again: retry {retry}]\n".encode()
+
+
 def offset_since(times: Times, since_ms: int) -> int | None:
     """Where what was written at `since_ms` or later begins, to the second; None where nothing was."""
     return next((offset for offset, when in times if when >= since_ms), None)
