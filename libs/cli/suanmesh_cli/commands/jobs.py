@@ -21,7 +21,7 @@ from suanmesh_cli.commands.job_copies import SECRET, diff, rerun
 from suanmesh_cli.commands.job_lists import list_jobs
 from suanmesh_cli.commands.job_logs import logs
 from suanmesh_cli.commands.job_tasks import list_tasks
-from suanmesh_cli.commands.job_views import ended_status, show_candidate, show_decision, show_job
+from suanmesh_cli.commands.job_views import ended_status, show_candidate, show_decision, show_job, task_counts
 from suanmesh_cli.commands.sites import pool_name
 from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.names import Name
@@ -105,7 +105,8 @@ async def show(session: Session, names: tuple[str, ...]) -> int:
 
         async def show_named(name: str) -> None:
             wanted = GetJobRequest(name=full_name("jobs", name))
-            show_job(session, await mesh.scheduler.GetJob(wanted, timeout=session.timeout_s))
+            found = await mesh.scheduler.GetJob(wanted, timeout=session.timeout_s)
+            show_job(session, found, await task_counts(session, mesh, found))
 
         return await each_of(session, names, show_named)
 

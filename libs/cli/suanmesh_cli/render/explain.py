@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
 from suanmesh.scheduler.v1.decision_pb2 import Candidate, CandidateExplanation, Decision
 from suanmesh.scheduler.v1.job_pb2 import Job
+from suanmesh.scheduler.v1.placement_pb2 import TaskCount, TaskResult
 from suanmesh.scheduler.v1.reason_pb2 import ObstacleCode
 from suanmesh_cli import units, values
 from suanmesh_cli.layout import Column
@@ -16,6 +17,7 @@ from suanmesh_cli.output import View, facts
 from suanmesh_cli.tables import table
 from suanmesh_cli.values import Cell, Facts
 from suanmesh_client.following import log_dataset
+from suanmesh_kernel.texts import Text
 from suanmesh_sdk.enums import enum_name
 from suanmesh_sdk.obstacles import obstacle_words
 
@@ -124,14 +126,17 @@ def candidates(view: View, made: Decision) -> list[str]:
     return [*lines, view.words(WORDS[view.lang]["more"].format(more))] if more > 0 else lines
 
 
-def job_facts(view: View, job: Job) -> Facts:
+def job_facts(view: View, job: Job, counts: Sequence[TaskCount] = ()) -> Facts:
     """What is worth knowing of a job, in the order it is asked for."""
+    stand = ", ".join(f"{each.tasks} {task_state_name(each.state)}" for each in counts)
+    of_all = Text(f"{stand} of {job.task.count}", f"{job.task.count} 个中 {stand}").of(view.lang)
     history = " → ".join(f"{state_name(each.state)} {view.words(each.time)[11:]}" for each in job.history)
     return [
         ("job", job.name),
         ("name", job.display_name),
         ("state", state_name(job.state)),
         ("because", job.state_reason),
+        ("tasks", of_all if stand else ""),
         ("account", job.account),
         ("labels", ", ".join(f"{key}={value}" for key, value in sorted(job.labels.items()))),
         ("queue", job.queue),
@@ -153,6 +158,11 @@ def job_facts(view: View, job: Job) -> Facts:
 def state_name(state: Job.State.ValueType) -> str:
     """`RUNNING` and the like."""
     return enum_name(Job.State, state, "STATE_")
+
+
+def task_state_name(state: TaskResult.State.ValueType) -> str:
+    """`DONE` and the like."""
+    return enum_name(TaskResult.State, state, "STATE_")
 
 
 def _money(micros: int, *, there: bool) -> Cell:
