@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -31,8 +32,15 @@ pytestmark = pytest.mark.mesh
 @pytest.fixture
 def dev(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """`suan dev` once it has said that it is ready."""
+    with running(tmp_path) as process:
+        yield process
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """`suan dev` in `folder` once it has said that it is ready."""
     with subprocess.Popen(
-        [str(BIN / "suan"), "dev", "--data-dir", str(tmp_path / "dev")],
+        [str(BIN / "suan"), "dev", "--data-dir", str(folder / "dev")],
         cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True,
     ) as process:  # fmt: skip
         try:

@@ -7,14 +7,14 @@ import io
 import os
 import re
 import subprocess
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from tests.mesh.test_readme_by_hand import BIN, COMMAND_S_MAX, ROOT, dev
+from tests.mesh.test_readme_by_hand import BIN, COMMAND_S_MAX, ROOT, running
 
-__all__ = ["dev"]
 pytestmark = [pytest.mark.mesh, pytest.mark.timeout(900)]
 BLOCK_S_MAX = 4 * COMMAND_S_MAX
 ELSEWHERE = {
@@ -37,8 +37,18 @@ package: {variants: [{runtime: python3, command: [python3, -c, "import time; tim
 
 
 @pytest.fixture
-def typed(dev: subprocess.Popen[str], tmp_path: Path) -> Shell:
-    return Shell(tmp_path / "dev" / "config.toml", tmp_path)
+def typed(tmp_path: Path) -> Iterator[Shell]:
+    """A terminal on a node of its own."""
+    with running(tmp_path):
+        yield Shell(tmp_path / "dev" / "config.toml", tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """A terminal on a node for the bill of all that ran, and after that for sites that are drained and removed."""
+    folder = tmp_path_factory.mktemp("shared")
+    with running(folder):
+        yield Shell(folder / "dev" / "config.toml", folder)
 
 
 class Shell:
@@ -83,16 +93,16 @@ def test_the_pages_work_as_they_are_written(typed: Shell) -> None:
             typed(f"set -e\n{block}", bound_s=BLOCK_S_MAX)
 
 
-def test_a_bill_is_recomputed_from_what_was_exported(typed: Shell) -> None:
+def test_a_bill_is_recomputed_from_what_was_exported(shared: Shell) -> None:
     """Finance adds up the lines by itself, by any column; each must come to the same micro."""
-    typed.submit("sleeps", 1, "--wait")
-    typed("suan job submit examples/digits/job.yaml --id digits --wait")
-    *lines, foot = _csv(typed("suan bill show --from 1d -o csv"))
+    shared.submit("sleeps", 1, "--wait")
+    shared("suan job submit examples/digits/job.yaml --id digits --wait")
+    *lines, foot = _csv(shared("suan bill show --from 1d -o csv"))
     total = sum(Decimal(line["amount"]) for line in lines)
     assert Decimal(foot["amount"]) == total > 0
     assert all(line["when"].endswith("Z") for line in lines)
     for by in ("job", "day", "site", "meter", "label:team"):
-        *sums, end = _csv(typed(f"suan bill show --from 1d --by {by} -o csv"))
+        *sums, end = _csv(shared(f"suan bill show --from 1d --by {by} -o csv"))
         assert sum(Decimal(row["amount"]) for row in sums) == Decimal(end["amount"]) == total
         key = by.partition(":")[0]
         if key in ("job", "meter"):
@@ -103,36 +113,36 @@ def test_a_bill_is_recomputed_from_what_was_exported(typed: Shell) -> None:
             }
         if by == "label:team":
             assert {row["label"]: row["jobs"] for row in sums} == {"vision": "1", "": "1"}
-    assert Decimal(_csv(typed("suan bill show --to 2000-01-01 -o csv"))[-1]["amount"]) == 0
+    assert Decimal(_csv(shared("suan bill show --to 2000-01-01 -o csv"))[-1]["amount"]) == 0
 
 
-def test_a_site_is_drained_in_mid_run_and_nothing_is_lost(typed: Shell) -> None:
+def test_a_site_is_drained_in_mid_run_and_nothing_is_lost(shared: Shell) -> None:
     """An owner who takes a machine away at noon must not take the morning's work with it."""
-    typed("suan --context operator site cordon wuhu")
+    shared("suan --context operator site cordon wuhu")
     for number in range(3):
-        typed.submit(f"runs-{number}", 12)
+        shared.submit(f"runs-{number}", 12)
     for number in range(3):
-        _until(typed, f"suan job show runs-{number} --query state -o name", "STATE_RUNNING")
-    owned = _csv(typed("suan --context operator site jobs guiyang -o csv"))
+        _until(shared, f"suan job show runs-{number} --query state -o name", "STATE_RUNNING")
+    owned = _csv(shared("suan --context operator site jobs guiyang -o csv"))
     assert {(row["job"], row["party"]) for row in owned} == {(f"runs-{number}", "demo") for number in range(3)}
-    typed("suan --context operator site uncordon wuhu")
-    drain = typed.start("suan --context operator site drain guiyang --note 'new fans'")
-    _until(typed, "suan site show guiyang --query admission -o name", "ADMISSION_DRAINING")
-    typed.submit("comes-later", 1, "--wait")
-    why = typed("suan job explain comes-later")
+    shared("suan --context operator site uncordon wuhu")
+    drain = shared.start("suan --context operator site drain guiyang --note 'new fans'")
+    _until(shared, "suan site show guiyang --query admission -o name", "ADMISSION_DRAINING")
+    shared.submit("comes-later", 1, "--wait")
+    why = shared("suan job explain comes-later")
     assert "SITE_CORDONED" in why
     assert "new fans" in why
     _, told = drain.communicate(timeout=COMMAND_S_MAX)
     assert (drain.returncode, told.splitlines()[-1]) == (0, "sites/guiyang: 0 left")
     for number in range(3):
-        assert typed(f"suan job show runs-{number} --query '[state, attempt]' -o json").split() == [
+        assert shared(f"suan job show runs-{number} --query '[state, attempt]' -o json").split() == [
             "[", '"STATE_DONE",', "1", "]",
         ]  # fmt: skip
-    assert len(typed("suan --context operator site jobs guiyang -o name")) == 0
-    typed("suan --context operator site remove guiyang --yes")
-    refused = typed("suan --context operator site uncordon guiyang 2>&1", status=5)
+    assert len(shared("suan --context operator site jobs guiyang -o name")) == 0
+    shared("suan --context operator site remove guiyang --yes")
+    refused = shared("suan --context operator site uncordon guiyang 2>&1", status=5)
     assert "SITE_REMOVED" in refused
-    typed("suan --context operator site remove wuhu --yes", status=5)
+    shared("suan --context operator site remove wuhu --yes", status=5)
 
 
 def _until(typed: Shell, command: str, wanted: str) -> None:
