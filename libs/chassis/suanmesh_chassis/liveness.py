@@ -8,10 +8,12 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2
 
-PING_MS = 500
-PONG_MS = 800
-"""How long the other side's transport may take to answer a ping: it does so while the process itself is busy."""
-CONFIRM_S = 0.7
+PING_MS = 1_000
+"""gRPC sends pings no oftener."""
+PONG_MS = 700
+"""How long the other side's transport may take to answer a ping: it does so while the process itself is busy. It must
+hold for every ping, or one that gRPC sends for itself would be waited for a minute."""
+CONFIRM_S = 0.6
 """How long a health check may take over a new connection then: together more than a busy machine keeps a process
 from running, and less than a lease lasts."""
 LOOK_AGAIN_S = 0.1
@@ -20,6 +22,7 @@ _OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.keepalive_time_ms", PING_MS),
     ("grpc.keepalive_timeout_ms", PONG_MS),
+    ("grpc.http2.ping_timeout_ms", PONG_MS),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.http2.bdp_probe", 0),
     ("grpc.enable_retries", 0),
