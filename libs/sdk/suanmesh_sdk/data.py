@@ -154,17 +154,17 @@ class Data:
         """
         keep_packs()
         changed: Counter[str] = Counter()
-        before_bytes = 0
+        before_bytes, before = 0, ""
         for _ in range(CHANGES_MAX):
             left_out = LeftOut()
             but = partial(_left_out, left_out, changed, skip or _nothing)
             top, manifest = await asyncio.to_thread(_read, folder, left_out, but)
-            sending = Sending(self._planes, top, manifest, progress)
+            sending = Sending(self._planes, top, manifest, progress, before)
             try:
                 brought = await self._brought(sending, manifest, dataset_id, site, residency, labels, patience_s)
             except FilesChanged as fault:
                 changed.update(fault.paths)
-                before_bytes += sending.sent_bytes
+                before_bytes, before = before_bytes + sending.sent_bytes, manifest.digest
             else:
                 return replace(brought, left_out=left_out, sent_bytes=before_bytes + brought.sent_bytes)
         raise FolderError(f"{shown(next(iter(changed)))}: {Why.CHANGES.value.en}")

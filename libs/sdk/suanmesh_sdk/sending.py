@@ -64,11 +64,15 @@ def damaged(dataset: str, how: str) -> DataLoss:
 class Sending:
     """One folder on its way to a site, over as many calls as that takes."""
 
-    def __init__(self, planes: DataPlanes, folder: Path, manifest: Manifest, progress: Tell) -> None:
+    def __init__(
+        self, planes: DataPlanes, folder: Path, manifest: Manifest, progress: Tell, in_place_of: str = ""
+    ) -> None:
+        """`in_place_of` is the digest of what was begun to be sent before the folder changed."""
         self._planes = planes
         self._folder = folder
         self._manifest = manifest
         self._tell = progress
+        self._in_place_of = in_place_of
         self.sent_bytes = 0
         """Of all calls together, what was sent again too."""
 
@@ -82,7 +86,8 @@ class Sending:
         channel = await self._planes.channel(opened.site)
         call: Any = channel.stream_stream(path, _serialized, answers)(timeout=STREAM_S)
         try:
-            await call.write(agent_pb.WriteFilesRequest(site=opened.site, ticket=opened.ticket))
+            first = agent_pb.WriteFilesRequest(site=opened.site, ticket=opened.ticket, in_place_of=self._in_place_of)
+            await call.write(first)
             content = await asyncio.to_thread(self._manifest.canonical)
             for offset, size in byte_chunks(len(content), PACK_BYTES):
                 await call.write(agent_pb.WriteFilesRequest(manifest=content[offset : offset + size]))

@@ -77,7 +77,7 @@ class AgentService:
         if not isinstance(first, pb.WriteFilesRequest):
             raise InvalidArgument("MANIFEST_INVALID", "nothing was sent", field="ticket")
         claim = await self._tickets.checked_upload(first.ticket, self._holder(call))
-        async with aclosing(self._uploads.take(first.ticket, claim, requests)) as answers:
+        async with aclosing(self._uploads.take(first.ticket, claim, requests, first.in_place_of)) as answers:
             async for answer in answers:
                 yield answer
 

@@ -12,7 +12,7 @@ import os
 import struct
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -81,17 +81,20 @@ class Uploads:
         """Whoever goes on with an upload waits until its broken call has ended."""
 
     async def take(
-        self, ticket: signed_pb2.Signed, claim: transfer_pb2.UploadTicket, requests: Requests
+        self, ticket: signed_pb2.Signed, claim: transfer_pb2.UploadTicket, requests: Requests, in_place_of: str = ""
     ) -> AsyncGenerator[pb.WriteFilesResponse, None]:
-        """Take in what the ticket is for. Raises what `WriteFiles` refuses for."""
+        """Take in what the ticket is for, and for it what has come of the digest `in_place_of`.
+
+        Raises what `WriteFiles` refuses for.
+        """
         async with self._counted(claim):
             manifest = await _manifest(requests, claim.digest)
-            name = f"upload-{blake3(f'{claim.party} {claim.digest}'.encode()).hexdigest(32)}"
-            async with self._folders.alone(name), self._limited(claim, manifest):
+            name, before = (_folder_name(claim.party, digest) for digest in (claim.digest, in_place_of or claim.digest))
+            async with self._alone(name, before), self._limited(claim, manifest):
                 if not self._replicas.has(claim.digest):
                     upload = _Upload(self._replicas, name, manifest)
                     with _disk_that_fills():
-                        async for answer in upload.brought(requests, claim.known, self._turns):
+                        async for answer in upload.brought(requests, claim.known, before, self._turns):
                             yield answer
                         await self._turns.run(self._replicas.adopting(name, manifest))
                 else:
@@ -100,6 +103,14 @@ class Uploads:
             stored = await self._published(ticket, claim, manifest)
             await asyncio.to_thread(self._limits.brought, claim.party, claim.digest, manifest.size_bytes)
             yield pb.WriteFilesResponse(dataset=stored.name, version=stored.version)
+
+    @asynccontextmanager
+    async def _alone(self, name: str, before: str) -> AsyncGenerator[None, None]:
+        """The one that has both folders; whoever wants the same two takes them in the same order."""
+        async with AsyncExitStack() as had:
+            for each in sorted({name, before}):
+                await had.enter_async_context(self._folders.alone(each))
+            yield
 
     @asynccontextmanager
     async def _limited(self, claim: transfer_pb2.UploadTicket, manifest: Manifest) -> AsyncGenerator[None, None]:
@@ -160,14 +171,14 @@ class _Upload:
         """Files that are as they should be."""
 
     async def brought(
-        self, requests: Requests, known: Sequence[str], turns: Turns
+        self, requests: Requests, known: Sequence[str], before: str, turns: Turns
     ) -> AsyncGenerator[pb.WriteFilesResponse, None]:
         """Ask for what is missing and take it, until each file is the manifest's.
 
         The digest of what comes in this call is taken as it comes; what lay there before is read.
         """
         begin = await asyncio.to_thread(self._laid_out)
-        here = await turns.run(self._copying_known(known))
+        here = await turns.run(self._taking_over(before)) | await turns.run(self._copying_known(known))
         numbers = [n for n in range(len(self._manifest.files)) if carried(self._manifest, n)]
         missing = [number for number in numbers if number >= begin.file and number not in here]
         self._require_room(missing)
@@ -224,6 +235,21 @@ class _Upload:
         except (FileNotFoundError, struct.error):
             return Place()
 
+    def _taking_over(self, before: str) -> Generator[int, None, set[int]]:
+        """Take the files that have come with another upload of the same party, which is given up; their numbers. In
+        steps."""
+        folder = self._replicas.incoming(before)
+        here: set[int] = set()
+        for number, file in enumerate(self._manifest.files) if folder != self._folder and folder.exists() else ():
+            path = f"{folder}/{file.path}"
+            with suppress(OSError):  # it has not come
+                if carried(self._manifest, number) and os.lstat(path).st_size == file.size_bytes:
+                    self._arrived(number, (yield from digest_of(path, file.size_bytes)))
+                    if number in self._sound:
+                        os.rename(path, self._path(number))  # noqa: PTH104 - there may be a hundred thousand
+                        here.add(number)
+        return here
+
     def _copying_known(self, known: Sequence[str]) -> Generator[int, None, set[int]]:
         """Copy the files that lie here already, in datasets of the same party; their numbers. In steps."""
         sources = {digest: path for each in known if self._replicas.has(each) for digest, path in self._files(each)}
@@ -279,6 +305,11 @@ def _disk_that_fills() -> Iterator[None]:
         if fault.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise ResourceExhausted("ROOM_MISSING", "the site's disk has filled while the data came") from fault
+
+
+def _folder_name(party: str, digest: str) -> str:
+    """Of what comes of that content of a party's: nobody else's work goes on there."""
+    return f"upload-{blake3(f'{party} {digest}'.encode()).hexdigest(32)}"
 
 
 async def _manifest(requests: Requests, digest: str) -> Manifest:

@@ -288,6 +288,7 @@ class WriteFilesRequest(message.Message):
     MANIFEST_ENDS_FIELD_NUMBER: builtins.int
     PARTS_FIELD_NUMBER: builtins.int
     ENDS_FIELD_NUMBER: builtins.int
+    IN_PLACE_OF_FIELD_NUMBER: builtins.int
     site: builtins.str
     """`sites/{site}` that takes it; in the first message."""
     manifest: builtins.bytes
@@ -296,6 +297,10 @@ class WriteFilesRequest(message.Message):
     """Whether the manifest is whole with this message."""
     ends: builtins.bool
     """Whether all that was wanted is sent with this message."""
+    in_place_of: builtins.str
+    """Digest of the content, 64 hex digits, that the caller has begun to bring and gives up for this one, as where a file
+    changed meanwhile: what has come of it and is the same is not wanted again. In the first message.
+    """
     @builtins.property
     def ticket(self) -> signed_pb2.Signed:
         """Signed UploadTicket; in the first message."""
@@ -313,10 +318,11 @@ class WriteFilesRequest(message.Message):
         manifest_ends: builtins.bool = ...,
         parts: abc.Iterable[FilePart] | None = ...,
         ends: builtins.bool = ...,
+        in_place_of: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["ticket", b"ticket"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["ends", b"ends", "manifest", b"manifest", "manifest_ends", b"manifest_ends", "parts", b"parts", "site", b"site", "ticket", b"ticket"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["ends", b"ends", "in_place_of", b"in_place_of", "manifest", b"manifest", "manifest_ends", b"manifest_ends", "parts", b"parts", "site", b"site", "ticket", b"ticket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
