@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
 from suanmesh_client import contexts
 from suanmesh_client.datasets import Datasets
@@ -41,6 +41,9 @@ class Client:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.stubs!r}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a client belongs to its process: connect anew in the other")
 
     async def close(self) -> None:
         """Close every connection."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from suanmesh.accounting.v1 import usage_pb2
 from suanmesh.scheduler.v1 import decision_pb2, job_pb2
@@ -42,6 +42,9 @@ class JobHandle:
 
     def __repr__(self) -> str:
         return f"<{self.name} {self.state}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{self.name} belongs to its client: send its name, and `jobs.get` it there")
 
     @property
     def name(self) -> str:

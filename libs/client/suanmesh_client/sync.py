@@ -21,7 +21,7 @@ from functools import wraps
 from inspect import signature
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, Generic, NoReturn, ParamSpec, Self, TypeVar
 
 from suanmesh.scheduler.v1 import job_pb2
 from suanmesh_client import client, datasets, jobs, money, sites
@@ -172,6 +172,9 @@ class Client:
     def __repr__(self) -> str:
         return repr(self.behind)
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a client belongs to its process: connect anew in the other")
+
     def __enter__(self) -> Self:
         return self
 
@@ -187,6 +190,9 @@ class _On(Generic[B]):
     def __init__(self, loop: Loop, behind: B) -> None:
         self.loop = loop
         self.behind = behind
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{self!r} belongs to its client: send the name of a job, and `jobs.get` it there")
 
 
 def _called(method: Callable[Concatenate[B, P], Coroutine[Any, Any, T]]) -> Callable[Concatenate[_On[B], P], T]:

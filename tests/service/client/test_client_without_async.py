@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -94,6 +95,14 @@ def test_a_forked_worker_is_told_to_connect_anew(plain: Client) -> None:
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == FORKED
     assert job.wait(60).succeeded
+
+
+def test_what_cannot_be_sent_says_what_to_send_in_its_place(plain: Client) -> None:
+    """A pool of workers said that it cannot pickle a future of asyncio, of which the program knows nothing."""
+    job = plain.jobs.submit(Job(command=["sum"]))
+    for each, way in ((job, "name"), (job.behind, "name"), (plain, "connect anew"), (plain.behind, "connect anew")):
+        with pytest.raises(TypeError, match=way):
+            pickle.dumps(each)
 
 
 def test_a_client_that_is_closed_lets_go_of_who_waits() -> None:
