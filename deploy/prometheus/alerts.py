@@ -224,9 +224,14 @@ ALERTS = (
             "站点的代理不再上报：不会再有新作业安排到那里；一旦判定失联，那里运行的作业会另行安排。",
         ),
         Text(
-            "`suan site show SITE` says since when; its owner looks at the agent's log. After a planned absence: "
-            "`suan site drain` beforehand.",
-            "`suan site show SITE` 说明自何时起；由其所有者查看代理日志。计划内的离线应先 `suan site drain`。",
+            "`suan site health SITE` and `suan site show SITE` say whether its certificate is why. Else its owner "
+            "looks "
+            "at the agent's log, and `suan doctor` in the folder above the site's tries every way that it needs and "
+            "tells of a wrong clock. Before a planned absence: `suan site drain SITE`.",
+            "`suan site health SITE` 和 `suan site show SITE` 说明是否因证书所致。否则由其所有者查看代理日志，并在站"
+            "点文件夹"
+            "的上一级运行 `suan doctor`：它逐一尝试所需的通路，并指出时钟错误。计划内的离线应先 `suan site drain "
+            "SITE`。",
         ),
         "5m",
     ),

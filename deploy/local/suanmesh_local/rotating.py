@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from suanmesh_chassis.authorities import UnderWay
+from suanmesh_chassis.ca import LEAF_DAYS, USER_DAYS
 from suanmesh_local.facts import FILE as FACTS
 from suanmesh_local.facts import NodeFacts, read_facts
 from suanmesh_local.identities import Identities, rotate_authority
@@ -29,6 +30,17 @@ def main(folder: Path, overlap_days: float) -> int:
     tell("etcd", f"{how} {turn.issues_from:{SHOWN}}")
     if others := [host for host in facts.machines if host != facts.host]:
         tell("machines", f"copy {folder / 'tls' / 'ca'} to the same place on {', '.join(others)} today: they issue too")
-    tell("issues", f"from {turn.issues_from:{SHOWN}} on: by then everybody whose certificate is good has renewed it")
+    tell("issues", f"from {turn.issues_from:{SHOWN}} on: {_known_by_then(overlap_days)}")
     tell("alone", f"from {turn.alone_from:{SHOWN}} on: then the authority before is trusted no more")
     return 0
+
+
+def _known_by_then(overlap_days: float) -> str:
+    """Who is told of the next authority before it issues: whoever renews."""
+    lives = {"services and sites": LEAF_DAYS, "users": USER_DAYS}
+    late = [
+        f"{who}, whose certificates are good for {days:g} days" for who, days in lives.items() if overlap_days < days
+    ]
+    if not late:
+        return "by then everybody whose certificate is good has renewed it"
+    return f"those of {', and of '.join(late)}, who have not renewed by then refuse the node, and join again"
