@@ -108,6 +108,8 @@ class Directory:
             if not common(OWN, spoken_by(record.hello)):
                 continue
             state = _STATES.get(record.state, InstanceState.ACTIVE)
+            if record.leader and key not in leading and state is InstanceState.ACTIVE:
+                state = InstanceState.STARTING  # it does not know yet that it leads no more: perhaps it never will
             by_area.setdefault(record.area, []).append(Instance(record.address, key in leading, state))
         self._by_area = by_area
         self._turn.set()

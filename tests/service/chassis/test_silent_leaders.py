@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from suanmesh.type.v1.instance_pb2 import Instance
+from suanmesh.type.v1.instance_pb2 import Instance as Record
 from suanmesh_chassis.ca import server_name
 from suanmesh_chassis.discovery import Directory
 from suanmesh_chassis.liveness import until_silent
 from suanmesh_chassis.testing import NODE, LoopbackNode
+from suanmesh_sdk import Instance, InstanceState
 from suanmesh_store import MemoryKeyspace, MemoryStore
 from suanmesh_store.layout import instance_key
 from tests.silent_lines import line_to
@@ -19,12 +20,12 @@ PINGS_S = 3.0
 
 
 async def test_of_two_that_say_they_lead_the_later_one_does() -> None:
-    """Half of the calls would wait for the one that froze, until its record lapses."""
+    """Half of the calls would wait for the one that froze, until its record lapses, and so would reads."""
     store = MemoryStore("registry", keys=MemoryKeyspace())
     lease = await store.open_lease(60)
 
     async def says(name: str, *, leads: bool) -> None:
-        record = Instance(area="registry", id=name, address=name, state=Instance.STATE_ACTIVE, leader=leads)
+        record = Record(area="registry", id=name, address=name, state=Record.STATE_ACTIVE, leader=leads)
         await store.put_token(
             instance_key("registry", name), record.SerializeToString(), lease.id, must_not_exist=False
         )
@@ -42,7 +43,7 @@ async def test_of_two_that_say_they_lead_the_later_one_does() -> None:
         running.cancel()
     await lease.revoke()
     assert (before, directory.leader("registry")) == ("b", "a")
-    assert [(each.address, each.leader) for each in known] == [("a", True), ("b", False)]
+    assert known == [Instance("a", leader=True), Instance("b", state=InstanceState.STARTING)]
 
 
 async def test_a_process_that_is_heard_is_not_silent_and_one_behind_a_cut_is(tmp_path: Path) -> None:
