@@ -194,6 +194,8 @@ CHINESE: Final = {
     "WAITS FOR": "等待原因",
     "WAIVED": "减免",
     "WATCH LAG": "监视延迟",
+    "WHAT": "情况",
+    "WRONG": "出问题的",
     "WHEN": "时间",
     "WHICH": "哪条",
     "WITHOUT LEADER": "无主",

@@ -122,6 +122,11 @@ def table_of(text: str) -> list[list[str]]:
     return rows
 
 
+def unlabelled(rows: list[list[str]]) -> list[list[str]]:
+    """Without the word that says what the foot of a bill is: it stands under whichever column has room for it."""
+    return [["" if cell == "total" else cell for cell in row] for row in rows]
+
+
 def leaf_lists(words: str, value: object) -> bool:
     """Whether it is what a verb lists: such a verb has `--limit`, or lists all there is."""
     lists = words == "ledger show" or any(each.name == "limit" for each in leaf(words).params)
@@ -159,7 +164,8 @@ async def test_every_form_is_one_document(run: Run, words: str) -> None:
     if rows and any(each.name == "columns" for each in leaf(words).params):
         picked = [titles[-1], titles[0]]
         wanted = [[row[-1], row[0]] for row in rows]
-        assert table_of(await shown("-o", "csv", "--columns", ",".join(picked), "--no-headers")) == wanted
+        got = table_of(await shown("-o", "csv", "--columns", ",".join(picked), "--no-headers"))
+        assert unlabelled(got) == unlabelled(wanted)
         assert await shown("-o", "csv", f"--sort=-{titles[0]}")
         lines = (await shown("--columns", titles[0], "--no-headers")).splitlines()
         assert len(lines) >= len(rows) - 1
