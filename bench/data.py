@@ -110,11 +110,15 @@ def gateway_s(node: Node) -> float:
 
 
 def made(folder: Path, kind: str, amount: int, seed: int) -> Path:
-    """One file of so many megabytes, or so many small files; no two rounds have the same."""
+    """One file of so many megabytes, or so many small files; no two rounds have the same.
+
+    Nor the same name of a large one: a site tells of files of that name that it holds what they are, so that only what
+    differs comes, and rsync has nothing to compare with either.
+    """
     folder.mkdir()
     chance = random.Random(seed)
     if kind == "large":
-        with (folder / "large.bin").open("wb") as file:
+        with (folder / f"large-{seed}.bin").open("wb") as file:
             for _ in range(amount):
                 file.write(chance.randbytes(MB))
         return folder
