@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from deploy.prometheus.alert import Alert
 from deploy.prometheus.relied_on import RELIED_ON
 from suanmesh_kernel.texts import Text
-from suanmesh_telemetry import names
+from suanmesh_telemetry import names, thresholds
 
 WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 BUDGET = 0.001
@@ -159,7 +159,7 @@ ALERTS = (
     ),
     Alert(
         "CertificateExpires",
-        f"{names.CERTIFICATE_EXPIRY} / {names.CERTIFICATE_LIFETIME} < 0.2",
+        f"{names.CERTIFICATE_EXPIRY} / {names.CERTIFICATE_LIFETIME} < {thresholds.CERTIFICATE_LIFE_MIN}",
         "ticket",
         Text(
             "The {{ $labels.kind }} certificate of {{ $labels.process }} was not renewed",
@@ -237,7 +237,7 @@ ALERTS = (
     ),
     Alert(
         "WatchBehind",
-        f"{names.WATCH_LAG} > 5",
+        f"{names.WATCH_LAG} > {thresholds.WATCH_LAG_S_MAX:g}",
         "page",
         Text("{{ $labels.process }} is told of changes late", "{{ $labels.process }} 得知变化过晚"),
         Text(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deploy.prometheus.alert import Alert
 from suanmesh_kernel.texts import Text
-from suanmesh_telemetry import names
+from suanmesh_telemetry import names, thresholds
 
 RELIED_ON = (
     Alert(
@@ -16,18 +16,16 @@ RELIED_ON = (
             "{{ $labels.node }} 的 {{ $labels.process }} 在运行而不提供服务",
         ),
         Text(
-            "The process answers, and cannot begin: what it needs first is away, such as etcd, its database or room on "
-            "its disk. Calls of it are refused, unless another instance leads.",
+            "The process answers, and cannot begin: what it needs first is away, such as etcd, its database or room "
+            "on its disk. Calls of it are refused, unless another instance leads.",
             "进程有应答而无法开始：缺少其首先所需，例如 etcd、数据库或磁盘空间。除非另有实例为主，对它的调用都会被拒"
             "绝。",
         ),
         Text(
             "`suan top NODE` and `suan node check NODE` say what is away; its log has `cannot serve yet` with the "
-            "reason, "
-            "which `suan explain REASON` explains. It begins by itself once that is back.",
-            "`suan top NODE` 和 `suan node check NODE` 说明缺什么；其日志有 `cannot serve yet` 及原因，`suan explain "
-            "原因` "
-            "有说明。恢复后自动开始。",
+            "reason, which `suan explain REASON` explains. It begins by itself once that is back.",
+            "`suan top NODE` 和 `suan node check NODE` 说明缺什么；其日志有 `cannot serve yet` 及原因，`suan "
+            "explain 原因` 有说明。恢复后自动开始。",
         ),
         "2m",
     ),
@@ -53,17 +51,14 @@ RELIED_ON = (
         Text("etcd of {{ $labels.node }} has no leader", "{{ $labels.node }} 的 etcd 无主"),
         Text(
             "No majority of etcd's members runs and reaches the others: nothing is written, and what needs a fresh "
-            "read "
-            "is refused with STORE_AWAY. What runs at sites goes on.",
+            "read is refused with STORE_AWAY. What runs at sites goes on.",
             "etcd 运行且互通的成员不足多数：无法写入，需要最新内容的读取以 STORE_AWAY 被拒绝。站点上的运行不受影响。",
         ),
         Text(
             "`suan node check NODE` names the members that do not answer. Start them again on their machines (`suan "
-            "node "
-            "run NODE`); two of three are enough. Where more than half are lost for good, bring back a backup.",
+            "node run NODE`); two of three are enough. Where more than half are lost for good, bring back a backup.",
             "`suan node check NODE` 列出无应答的成员。在其机器上重新启动（`suan node run NODE`），三个中有两个即可。"
-            "若过半永久"
-            "丢失，则恢复备份。",
+            "若过半永久丢失，则恢复备份。",
         ),
         "1m",
     ),
@@ -98,39 +93,35 @@ RELIED_ON = (
         ),
         Text(
             "`suan support-bundle NODE` gathers what a report needs. Room that compaction has left is given back "
-            "member "
-            "by member: `suan node backup NODE FOLDER` first, then remove a machine and add it again.",
+            "member by member: `suan node backup NODE FOLDER` first, then remove a machine and add it again.",
             "`suan support-bundle NODE` 收集报告所需。压缩留下的空间可逐个成员归还：先 `suan node backup NODE 文件夹"
-            "`，再移除"
-            "一台机器并重新加入。",
+            "`，再移除一台机器并重新加入。",
         ),
         "15m",
     ),
     Alert(
         "DiskNearlyFull",
-        f"{names.DISK_FREE} < 2e+09",
+        f"{names.DISK_FREE} < {thresholds.DISK_BYTES_MIN:g}",
         "ticket",
         Text("The disk of {{ $labels.process }} is nearly full", "{{ $labels.process }} 的磁盘将满"),
         Text(
             "Less than 2 GB are left where the process keeps what it has. Of a node that is where etcd, ledger and "
-            "records lie too, and etcd ends where it cannot write; of a site where data lies and tasks work, and below "
-            "64 MiB nothing is placed there.",
+            "records lie too, and etcd ends where it cannot write; of a site where data lies and tasks work, and "
+            "below 64 MiB nothing is placed there.",
             "进程存放数据的磁盘所剩不足 2 GB。节点的 etcd、账本和记录也在此处，etcd 写不下去就会退出；站点的数据与任"
-            "务在此"
-            "处，低于 64 MiB 时不再安排作业。",
+            "务在此处，低于 64 MiB 时不再安排作业。",
         ),
         Text(
             "`du -xsh NODE/*` says what takes the room: logs, old backups and `*.damaged` files may go. At a site "
             "remove datasets that nobody needs (`suan data rm`). Else give it more room.",
-            "`du -xsh NODE/*` 说明占用之处：日志、旧备份和 `*.damaged` 文件可删。站点上可删除无人需要的数据集（`suan "
-            "data "
-            "rm`）。否则增加空间。",
+            "`du -xsh NODE/*` 说明占用之处：日志、旧备份和 `*.damaged` 文件可删。站点上可删除无人需要的数据集（"
+            "`suan data rm`）。否则增加空间。",
         ),
         "10m",
     ),
     Alert(
         "DiskFull",
-        f"{names.DISK_FREE} < 2.5e+08",
+        f"{names.DISK_FREE} < {thresholds.DISK_BYTES_LEAST:g}",
         "page",
         Text(
             "The disk of {{ $labels.process }} is full within minutes", "{{ $labels.process }} 的磁盘几分钟内就会写满"
@@ -141,12 +132,11 @@ RELIED_ON = (
             "所剩不足 250 MB。写满后写入会以 DISK_FULL 被拒绝，etcd 会退出；已确认的写入都在。",
         ),
         Text(
-            "As for DiskNearlyFull, at once. Services go on by themselves once there is room; etcd does where systemd "
-            "runs it, and where `suan node run` has ended start it again: `suan node check NODE`, then `suan node run "
-            "NODE`.",
+            "As for DiskNearlyFull, at once. Services go on by themselves once there is room; etcd does where "
+            "systemd runs it, and where `suan node run` has ended start it again: `suan node check NODE`, then "
+            "`suan node run NODE`.",
             "同 DiskNearlyFull，立即处理。有了空间服务会自动继续；由 systemd 运行的 etcd 也会；若 `suan node run` 已"
-            "退出则"
-            "重新启动：先 `suan node check NODE`，再 `suan node run NODE`。",
+            "退出则重新启动：先 `suan node check NODE`，再 `suan node run NODE`。",
         ),
         "1m",
     ),
@@ -175,16 +165,14 @@ RELIED_ON = (
         ),
         Text(
             "Its usage is metered at wrong times, its hours of opening are others, and a certificate that is issued "
-            "may "
-            "not be valid there yet.",
+            "may not be valid there yet.",
             "其用量计在错误的时间，开放时段有偏差，新签发的证书在那里可能尚未生效。",
         ),
         Text(
-            "Its owner lets the machine take its time from a time server (`timedatectl`); `suan site health` says when "
-            "it is well. Where all sites are off, it is the machine of the registry.",
-            "由其所有者让机器与时间服务器同步（`timedatectl`）；`suan site health` 说明是否已恢复。若所有站点都有偏差"
-            "，则是 "
-            "registry 所在的机器。",
+            "Its owner lets the machine take its time from a time server (`timedatectl`); `suan site health` says "
+            "when it is well. Where all sites are off, it is the machine of the registry.",
+            "由其所有者让机器与时间服务器同步（`timedatectl`）；`suan site health` 说明是否已恢复。若所有站点都有偏"
+            "差，则是 registry 所在的机器。",
         ),
         "5m",
     ),

@@ -14,12 +14,9 @@ from suanmesh_local.findings import Finding
 from suanmesh_local.format import PORTS
 from suanmesh_local.identities import Identities
 from suanmesh_local.ports import noted_ports, spread_ports
+from suanmesh_telemetry.thresholds import DISK_BYTES_LEAST, DISK_BYTES_MIN
 
 ASK_S = 3.0
-DISK_BYTES_MIN = 2_000_000_000
-"""With less room than this somebody has to make some."""
-DISK_BYTES_LEAST = 250_000_000
-"""With less than this etcd may end at any moment: it sets aside 64 MB at once."""
 BLOCKED_BY = """
 SELECT DISTINCT holder.pid, holder.usename, holder.application_name
 FROM pg_stat_activity AS waiting

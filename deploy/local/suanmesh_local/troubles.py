@@ -6,14 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from suanmesh_kernel.texts import Text
-from suanmesh_local.relied_on import DISK_BYTES_MIN
 from suanmesh_local.scrapes import Scrape
 from suanmesh_telemetry import names
-
-LAG_S_MAX = 5.0
-"""Who is told of changes later than this decides about a mesh that was."""
-LIFE_PART_MIN = 0.2
-"""The part of its life that a certificate has left when it ought to have been renewed for long."""
+from suanmesh_telemetry.thresholds import CERTIFICATE_LIFE_MIN, DISK_BYTES_MIN, WATCH_LAG_S_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +46,13 @@ def _of_process(scrape: Scrape) -> Iterator[Trouble]:
             yield Trouble(name, text)
     if skew_s := round(scrape.sum(names.CLOCK_SKEW)):
         yield Trouble(name, _clock(skew_s, Text("the gateway's", "网关")))
-    if (lag_s := scrape.sum(names.WATCH_LAG)) > LAG_S_MAX:
+    if (lag_s := scrape.sum(names.WATCH_LAG)) > WATCH_LAG_S_MAX:
         yield Trouble(name, Text(f"is told of changes {lag_s:.0f} s late", f"得知变化晚 {lag_s:.0f} 秒"))
     if scrape.has(names.DISK_FREE) and (free := scrape.sum(names.DISK_FREE)) < DISK_BYTES_MIN:
         left = f"{free / 1e9:.2f} GB"
         yield Trouble(name, Text(f"{left} of room are left on its disk", f"其磁盘仅剩 {left}"))
     for labels, left_s in scrape.samples.get(names.CERTIFICATE_EXPIRY, ()):
-        if left_s < LIFE_PART_MIN * scrape.sum(names.CERTIFICATE_LIFETIME, kind=labels["kind"]):
+        if left_s < CERTIFICATE_LIFE_MIN * scrape.sum(names.CERTIFICATE_LIFETIME, kind=labels["kind"]):
             yield Trouble(name, _certificate(labels["kind"], left_s))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from suanmesh.registry.v1.registry_service_pb2 import CreatePartyRequest, GetPartyRequest, GetSiteRequest
@@ -20,6 +22,17 @@ LONG_S = 60.0
 def both(*ways: Any) -> str:
     """The addresses of two gateways, as a context has them."""
     return ",".join(each.address for each in ways)
+
+
+@asynccontextmanager
+async def led_over_a_line(serve: Any, tls: Any, book: Any) -> AsyncIterator[tuple[Mesh, Any, Any, Any]]:
+    """A mesh of two instances: the line to the one that leads, which can be held, the other, and who is known."""
+    silent, other = await serve(), await serve()
+    silent.answer = other.answer = found
+    async with line_to(silent.address) as line:
+        known = book(Instance(line.address, leader=True), Instance(other.address))
+        async with Mesh(node="demo", tls=tls, resolver=known) as mesh:
+            yield mesh, line, other, known
 
 
 async def found(request: bytes, context: Any) -> bytes:
@@ -84,32 +97,24 @@ async def test_a_slow_call_is_made_once(serve: Any, tls: Any) -> None:
 
 async def test_what_waits_for_a_silent_leader_goes_to_the_next_one(serve: Any, tls: Any, book: Any) -> None:
     """A gateway knows by its watch who leads: calls that came before must not wait for their deadline."""
-    silent, other = await serve(), await serve()
-    silent.answer = other.answer = found
-    async with line_to(silent.address) as line:
-        known = book(Instance(line.address, leader=True), Instance(other.address))
-        async with Mesh(node="demo", tls=tls, resolver=known) as mesh:
-            await mesh.registry.CreateParty(CreatePartyRequest(party_id="before"))
-            line.open.clear()
-            request = CreatePartyRequest(party_id="acme", request_id="once")
-            waiting = asyncio.create_task(mesh.registry.CreateParty(request, timeout=LONG_S))
-            await line.held.wait()
-            known.rewrite(Instance(line.address), Instance(other.address, leader=True))
-            await waiting
+    async with led_over_a_line(serve, tls, book) as (mesh, line, other, known):
+        await mesh.registry.CreateParty(CreatePartyRequest(party_id="before"))
+        line.open.clear()
+        request = CreatePartyRequest(party_id="acme", request_id="once")
+        waiting = asyncio.create_task(mesh.registry.CreateParty(request, timeout=LONG_S))
+        await line.held.wait()
+        known.rewrite(Instance(line.address), Instance(other.address, leader=True))
+        await waiting
     assert [request for _, request in other.asked] == [request.SerializeToString()]
 
 
 async def test_reads_leave_an_instance_that_says_nothing(serve: Any, tls: Any, book: Any) -> None:
     """Any instance answers them, so none has to wait for one that froze."""
-    silent, other = await serve(), await serve()
-    silent.answer = other.answer = found
-    async with line_to(silent.address) as line:
-        known = book(Instance(line.address, leader=True), Instance(other.address))
-        async with Mesh(node="demo", tls=tls, resolver=known) as mesh:
-            party = GetPartyRequest(name="parties/acme")
-            await asyncio.gather(*(mesh.registry.GetParty(party) for _ in range(2)))
-            line.open.clear()
-            await asyncio.gather(*(mesh.registry.GetParty(party, timeout=LONG_S) for _ in range(4)))
-            before = len(other.asked)
-            await asyncio.gather(*(mesh.registry.GetParty(party, timeout=LONG_S) for _ in range(4)))
+    async with led_over_a_line(serve, tls, book) as (mesh, line, other, _):
+        party = GetPartyRequest(name="parties/acme")
+        await asyncio.gather(*(mesh.registry.GetParty(party) for _ in range(2)))
+        line.open.clear()
+        await asyncio.gather(*(mesh.registry.GetParty(party, timeout=LONG_S) for _ in range(4)))
+        before = len(other.asked)
+        await asyncio.gather(*(mesh.registry.GetParty(party, timeout=LONG_S) for _ in range(4)))
     assert len(other.asked) == before + 4
