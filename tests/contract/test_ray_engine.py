@@ -110,9 +110,7 @@ async def test_what_its_worker_leaves_behind_is_ended(site: Site) -> None:
     nobody_elses = f"{LONG_S}.{uuid.uuid4().int}"
     await site.engine.submit([site.task(0, f"sleep {nobody_elses} & sleep {nobody_elses}")])
     await site.until(0, lambda look: look.state is TaskState.RUNNING)
-    for process in site.rays.processes(site.rays.head):
-        if _runs_shim(process):
-            process.kill()
+    site.rays.kill(site.rays.head, "ray::run_shim")
     over = await site.until(0, lambda look: look.over)
     assert over.failure == "SITE_STOPPED" or over.state is TaskState.LOST
     async with asyncio.timeout(60):
@@ -219,7 +217,3 @@ def _kill_what_asks(rays: LocalRay) -> None:
         with suppress(psutil.Error):  # another child has ended meanwhile
             if client.__file__ in child.cmdline() and rays.address in child.cmdline():
                 child.kill()
-
-
-def _runs_shim(process: psutil.Process) -> bool:
-    return process.name().startswith("ray::run_shim")

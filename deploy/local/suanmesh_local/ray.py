@@ -6,7 +6,7 @@ import secrets
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -115,10 +115,11 @@ class LocalRay:
         return psutil.Process(node.pid).children(recursive=True)
 
     def kill(self, node: Process, program: str) -> None:
-        """End one of Ray's own programs, such as `gcs_server` or `raylet`, with kill -9."""
+        """End those whose name begins so, such as `gcs_server`, `raylet`, or `ray::NAME` of a task, with kill -9."""
         for process in self.processes(node):
-            if process.name() == program:
-                kill(process)
+            with suppress(psutil.NoSuchProcess):  # Ray ends workers that have nothing to do
+                if process.name().startswith(program):
+                    process.kill()
 
     def _start(self, node: Process) -> None:
         if node.pid:
